@@ -1,0 +1,131 @@
+//! The rules that hold from line to line whatever the events mean: `seq`, `id`,
+//! `ts`, `run_id` and `prev`.
+
+use crate::{Decoded, Digest, EventId, RunId, Timestamp};
+
+/// The state of the chain after some line.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    seq: u64,
+    id: EventId,
+    at: Timestamp,
+    run: Option<RunId>,
+    head: Digest,
+}
+
+/// The rule that a line breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChainFault {
+    /// `seq` has a gap or goes back.
+    #[error("`seq` is {found}, it has to be {expected}")]
+    Seq {
+        /// What stands in the line.
+        found: u64,
+        /// What has to.
+        expected: u64,
+    },
+    /// `id` does not rise.
+    #[error("`id` {found} is not above the one before, {before}")]
+    Id {
+        /// What stands in the line.
+        found: EventId,
+        /// The id before.
+        before: EventId,
+    },
+    /// `ts` falls.
+    #[error("`ts` {found} is before the one of the line before, {before}")]
+    Time {
+        /// What stands in the line.
+        found: Timestamp,
+        /// The time before.
+        before: Timestamp,
+    },
+    /// `run_id` changes.
+    #[error("`run_id` is {found}, the log is of {expected}")]
+    Run {
+        /// What stands in the line.
+        found: RunId,
+        /// The log's run.
+        expected: RunId,
+    },
+    /// `prev` is not the digest of the line before.
+    #[error("`prev` is not the SHA-256 of the line before: that line or this one was changed")]
+    Prev,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Chain { seq: 0, id: EventId::default(), at: Timestamp::default(), run: None, head: Digest::ZERO }
+    }
+}
+
+impl Chain {
+    /// The chain before the first line.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The last line's `seq`.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The last line's `id`.
+    pub fn id(&self) -> EventId {
+        self.id
+    }
+
+    /// The last line's `ts`.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The log's run.
+    pub fn run(&self) -> Option<&RunId> {
+        self.run.as_ref()
+    }
+
+    /// The digest of the last line: what the next one's `prev` has to be.
+    pub fn head(&self) -> Digest {
+        self.head
+    }
+
+    /// Takes the next line in; every rule that it breaks. The chain goes on from the line all the same.
+    pub fn follow(&mut self, bytes: &[u8], decoded: &Decoded<'_>) -> Vec<ChainFault> {
+        let line = &decoded.line;
+        let mut faults = Vec::new();
+        if line.seq() != self.seq + 1 {
+            faults.push(ChainFault::Seq { found: line.seq(), expected: self.seq + 1 });
+        }
+        if line.id() <= self.id {
+            faults.push(ChainFault::Id { found: line.id(), before: self.id });
+        }
+        if line.at() < self.at {
+            faults.push(ChainFault::Time { found: line.at(), before: self.at });
+        }
+        match &self.run {
+            Some(run) if run != line.run() => {
+                faults.push(ChainFault::Run { found: line.run().clone(), expected: run.clone() });
+            }
+            Some(_) => {}
+            None => self.run = Some(line.run().clone()),
+        }
+        let linked = match &decoded.prev {
+            Some(prev) => prev.as_bytes() == self.head.text(),
+            None => decoded.legacy,
+        };
+        if !linked {
+            faults.push(ChainFault::Prev);
+        }
+        self.advance(line.seq(), line.id().max(self.id), line.at().max(self.at), Digest::of(bytes));
+        faults
+    }
+
+    pub(crate) fn advance(&mut self, seq: u64, id: EventId, at: Timestamp, head: Digest) {
+        (self.seq, self.id, self.at, self.head) = (seq, id, at, head);
+    }
+
+    pub(crate) fn begin(&mut self, run: RunId) {
+        self.run = Some(run);
+    }
+}

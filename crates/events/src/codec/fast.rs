@@ -1,0 +1,164 @@
+//! The quick way for lines that this project's writer wrote: their key order is
+//! fixed, so they are compared and cut, not parsed. Anything unexpected gives
+//! `None`, and the general way decides.
+
+use std::borrow::Cow;
+
+use super::{Decoded, Decoder, Line};
+use crate::{
+    Digest, Event, EventId, NodeCompleted, NodeId, NodeKind, NodeSpawned, NodeStarted, Recorded, Timestamp,
+};
+
+pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decoded<'a>> {
+    let mut at = Cursor(line);
+    at.skip(b"{\"seq\":")?;
+    let seq = at.number()?;
+    at.skip(b",\"type\":\"")?;
+    let kind = at.text()?;
+    at.skip(b",\"id\":\"")?;
+    let id = EventId::parse(at.text()?)?;
+    at.skip(b",\"ts\":\"")?;
+    let time = decoder.time(at.take::<{ Timestamp::TEXT_LEN }>()?)?;
+    at.skip(b"\",\"run_id\":\"")?;
+    let run = decoder.run_id(at.text()?).ok()?;
+    at.skip(b",\"prev\":\"")?;
+    let prev = at.text()?;
+    let event = match kind {
+        "node.started" => started(&mut at)?,
+        "node.spawned" => spawned(&mut at)?,
+        "node.completed" => completed(&mut at)?,
+        _ => Event::read(kind, std::str::from_utf8(line).ok()?)?.ok()?,
+    };
+    let line = Line::Known(Recorded { seq, id, at: time, run, event });
+    Some(Decoded { line, prev: Some(Cow::Borrowed(prev)), legacy: false })
+}
+
+fn started(at: &mut Cursor<'_>) -> Option<Event> {
+    let node_id = at.node()?;
+    at.skip(b",\"kind\":\"")?;
+    let kind = match at.text()? {
+        "bash" => NodeKind::Bash,
+        "prompt" => NodeKind::Prompt,
+        "command" => NodeKind::Command,
+        "loop" => NodeKind::Loop,
+        _ => return None,
+    };
+    at.skip(b",\"attempt\":")?;
+    let attempt = at.small()?;
+    let node_sha256 = match at.optional(b",\"node_sha256\":\"") {
+        Some(()) => Some(Digest::parse(at.text()?.as_bytes())?),
+        None => None,
+    };
+    at.end()?;
+    let fields = NodeStarted {
+        node_id,
+        kind,
+        attempt,
+        node_sha256,
+        prompt_sha256: None,
+        name: None,
+        model: None,
+        agent: None,
+    };
+    Some(Event::NodeStarted(fields))
+}
+
+fn spawned(at: &mut Cursor<'_>) -> Option<Event> {
+    let node_id = at.node()?;
+    at.skip(b",\"attempt\":")?;
+    let attempt = at.small()?;
+    at.skip(b",\"pid\":")?;
+    let pid = at.small()?;
+    at.skip(b",\"program\":\"")?;
+    let program = at.text()?.into();
+    at.end()?;
+    Some(Event::NodeSpawned(NodeSpawned { node_id, attempt, pid, program }))
+}
+
+fn completed(at: &mut Cursor<'_>) -> Option<Event> {
+    let node_id = at.node()?;
+    at.skip(b",\"attempt\":")?;
+    let attempt = at.small()?;
+    let output_path = match at.optional(b",\"output_path\":\"") {
+        Some(()) => Some(at.text()?.to_owned()),
+        None => None,
+    };
+    at.skip(b",\"output_bytes\":")?;
+    let output_bytes = at.number()?;
+    at.skip(b",\"output_sha256\":\"")?;
+    let output_sha256 = Some(Digest::parse(at.text()?.as_bytes())?);
+    at.skip(b",\"duration_ms\":")?;
+    let duration_ms = at.number()?;
+    let exit_code = match at.optional(b",\"exit_code\":") {
+        Some(()) => Some(i32::try_from(at.number()?).ok()?),
+        None => None,
+    };
+    at.end()?;
+    let fields = NodeCompleted {
+        node_id,
+        attempt,
+        output_path,
+        output_bytes,
+        output_sha256,
+        duration_ms,
+        exit_code,
+        outputs: None,
+        usage: None,
+        denied_tools: None,
+    };
+    Some(Event::NodeCompleted(fields))
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn skip(&mut self, literal: &[u8]) -> Option<()> {
+        self.0 = self.0.strip_prefix(literal)?;
+        Some(())
+    }
+
+    fn optional(&mut self, literal: &[u8]) -> Option<()> {
+        self.skip(literal)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let digits = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
+        // Up to 18 digits can not overflow; JSON allows no leading zero.
+        if digits == 0 || digits > 18 || (digits > 1 && self.0[0] == b'0') {
+            return None;
+        }
+        let (number, rest) = self.0.split_at(digits);
+        self.0 = rest;
+        Some(number.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0')))
+    }
+
+    fn small(&mut self) -> Option<u32> {
+        u32::try_from(self.number()?).ok()
+    }
+
+    fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    /// Up to and past the closing quote; only text that needs no unescaping.
+    fn text(&mut self) -> Option<&'a str> {
+        let end = memchr::memchr(b'"', self.0)?;
+        let (text, rest) = self.0.split_at(end);
+        if text.iter().any(|&b| b == b'\\' || b < 0x20) {
+            return None;
+        }
+        self.0 = &rest[1..];
+        std::str::from_utf8(text).ok()
+    }
+
+    fn node(&mut self) -> Option<NodeId> {
+        self.skip(b",\"node_id\":\"")?;
+        NodeId::new(self.text()?).ok()
+    }
+
+    fn end(&mut self) -> Option<()> {
+        (self.0 == b"}").then_some(())
+    }
+}

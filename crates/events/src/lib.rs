@@ -1,0 +1,25 @@
+//! The append-only event log: ids, time, the event vocabulary, its one-line
+//! form, the hash chain, and the only writer and reader of `events.jsonl`.
+//!
+//! Nothing here knows what an event means for a run; that is `omne-replay`.
+
+mod chain;
+mod codec;
+mod digest;
+mod event;
+mod id;
+mod log;
+mod time;
+
+pub use chain::{Chain, ChainFault};
+pub use codec::{DecodeError, Decoded, Decoder, Line, MAX_LINE, encode};
+pub use digest::{Digest, Hasher};
+pub use event::*;
+pub use id::{EventId, IdGen, NameError, NodeId, PipeName, RandomIds, RunId};
+pub use log::{
+    Durability, LockedLog, LogReader, LogWriter, OpenError, ReadError, SyncHandle, Tail, WriteError,
+};
+pub use time::{Clock, SystemClock, Timestamp};
+
+#[cfg(any(test, feature = "testing"))]
+pub use {id::CountingIds, time::ManualClock};

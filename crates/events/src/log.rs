@@ -1,0 +1,12 @@
+//! `events.jsonl` on disk: one writer, which owns it by an exclusive lock, and
+//! any number of readers.
+
+mod lock;
+mod reader;
+mod sync;
+mod writer;
+
+pub use lock::{LockedLog, OpenError};
+pub use reader::{LogReader, ReadError, Tail};
+pub use sync::{Durability, SyncHandle};
+pub use writer::{LogWriter, WriteError};

@@ -1,0 +1,266 @@
+//! The only writer of `events.jsonl`.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Durability, LockedLog, OpenError, Tail,
+    sync::{SyncHandle, Targets},
+};
+use crate::{Chain, Digest, Event, EventId, IdGen, MAX_LINE, Recorded, RunId, Timestamp, encode};
+
+/// Why an event is not in the log. After any of these the writer takes nothing more.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The write failed; what it left was cut off again.
+    #[error("cannot write to `{}`", path.display())]
+    Write {
+        /// The log.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The disk did not confirm; how much of the last 50 ms is on it is unknown.
+    #[error("cannot sync `{}` to disk", path.display())]
+    Sync {
+        /// The log.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The event has no line.
+    #[error("cannot encode a `{kind}` event")]
+    Encode {
+        /// The event's type.
+        kind: &'static str,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// The event's line is over 64 KiB.
+    #[error("a `{kind}` event of {bytes} bytes is too large for the log")]
+    TooLong {
+        /// The event's type.
+        kind: &'static str,
+        /// Its line's length.
+        bytes: usize,
+    },
+    /// An earlier write failed.
+    #[error("the log `{}` was closed by an earlier failure", path.display())]
+    Closed {
+        /// The log.
+        path: PathBuf,
+    },
+}
+
+/// Appends events: whole lines, one write a batch, linked and numbered.
+pub struct LogWriter {
+    log: LockedLog,
+    run: RunId,
+    ids: Box<dyn IdGen>,
+    chain: Chain,
+    /// The lines of the batch that is not written yet.
+    batch: Vec<u8>,
+    /// The file's length up to which all is well.
+    length: u64,
+    closed: bool,
+    sync: Option<SyncHandle>,
+}
+
+impl fmt::Debug for LogWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogWriter").field("path", &self.log.path()).field("seq", &self.chain.seq()).finish()
+    }
+}
+
+impl LogWriter {
+    /// A writer for a new, empty log.
+    pub fn begin(log: LockedLog, run: RunId, ids: Box<dyn IdGen>) -> Self {
+        let mut chain = Chain::new();
+        chain.begin(run.clone());
+        Self { log, run, ids, chain, batch: Vec::new(), length: 0, closed: false, sync: None }
+    }
+
+    /// A writer that goes on after `chain`, the state after the last whole line, which ends at `length`.
+    /// Torn bytes after it are moved aside; the file that they are in is given back.
+    ///
+    /// # Errors
+    /// When the torn bytes can't be moved.
+    pub fn go_on(
+        log: LockedLog,
+        chain: Chain,
+        length: u64,
+        tail: Tail,
+        ids: Box<dyn IdGen>,
+    ) -> Result<(Self, Option<PathBuf>), OpenError> {
+        let run = chain.run().cloned().ok_or_else(|| OpenError::Io {
+            verb: "go on with",
+            path: log.path().to_owned(),
+            source: io::Error::new(io::ErrorKind::UnexpectedEof, "the log is empty"),
+        })?;
+        let aside = match tail {
+            Tail::Clean => None,
+            Tail::Torn { offset, bytes } => Some(set_aside(&log, offset, bytes)?),
+        };
+        let writer = Self { log, run, ids, chain, batch: Vec::new(), length, closed: false, sync: None };
+        Ok((writer, aside))
+    }
+
+    /// Starts syncing in the background. `wake` is called from another thread whenever more is durable.
+    ///
+    /// # Errors
+    /// When the files to sync can't be opened or the thread can't be made.
+    pub fn sync_in_background(
+        &mut self,
+        durability: Durability,
+        workspace: &Path,
+        wake: Box<dyn Fn() + Send>,
+    ) -> Result<(), OpenError> {
+        let workspace = match durability {
+            Durability::None => return Ok(()),
+            Durability::Auto => None,
+            Durability::Strict => Some(open(workspace)?),
+        };
+        let mut directories = Vec::new();
+        // The log's directory and the one that holds it: both entries may be new.
+        for directory in self.log.path().ancestors().skip(1).take(2) {
+            directories.push(open(directory)?);
+        }
+        let log = self.log.file.try_clone().map_err(|source| self.open_error("open", source))?;
+        let targets = Targets { log, directories, workspace };
+        self.sync = Some(SyncHandle::start(targets, wake).map_err(|source| self.open_error("sync", source))?);
+        Ok(())
+    }
+
+    fn open_error(&self, verb: &'static str, source: io::Error) -> OpenError {
+        OpenError::Io { verb, path: self.log.path().to_owned(), source }
+    }
+
+    /// Adds an event to the batch. It is in the log once [`Self::flush`] has returned.
+    pub fn append(&mut self, now: Timestamp, event: Event) -> Result<Recorded, WriteError> {
+        if self.closed {
+            return Err(WriteError::Closed { path: self.log.path().to_owned() });
+        }
+        let at = now.max(self.chain.at());
+        let fresh = EventId::from_parts(at, self.ids.random());
+        let id = if fresh > self.chain.id() { fresh } else { self.chain.id().successor() };
+        let record = Recorded { seq: self.chain.seq() + 1, id, at, run: self.run.clone(), event };
+        let from = self.batch.len();
+        let kind = record.event.kind();
+        let encoded = encode(&record, self.chain.head(), &mut self.batch);
+        let bytes = self.batch.len() - from;
+        let carries_definition = matches!(record.event, Event::PipeStarted(_) | Event::PipeResumed(_));
+        if let Err(source) = encoded {
+            self.batch.truncate(from);
+            return Err(WriteError::Encode { kind, source });
+        }
+        if bytes > MAX_LINE && !carries_definition {
+            self.batch.truncate(from);
+            return Err(WriteError::TooLong { kind, bytes });
+        }
+        self.chain.advance(record.seq, record.id, record.at, Digest::of(&self.batch[from..]));
+        self.batch.push(b'\n');
+        Ok(record)
+    }
+
+    /// Writes the batch with one write. When it fails, what it left in the file is cut off again.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        if self.closed {
+            return Err(WriteError::Closed { path: self.log.path().to_owned() });
+        }
+        if let Err(source) = self.log.file.write_all(&self.batch) {
+            self.closed = true;
+            // Best effort: if this fails too, the next writer finds a torn line and moves it aside.
+            let _ = self.log.file.set_len(self.length);
+            return Err(WriteError::Write { path: self.log.path().to_owned(), source });
+        }
+        self.length += self.batch.len() as u64;
+        self.batch.clear();
+        if let Some(sync) = &self.sync {
+            sync.wrote(self.chain.seq());
+        }
+        Ok(())
+    }
+
+    /// The last event that surely survives a power cut; without syncing, the last one written.
+    pub fn durable(&mut self) -> Result<u64, WriteError> {
+        match &self.sync {
+            Some(sync) => sync.synced().map_err(|source| self.sync_error(source)),
+            None => Ok(self.chain.seq()),
+        }
+    }
+
+    /// Asks for a sync up to `seq` without further delay; `wake` tells when it is done.
+    pub fn want_durable(&self, seq: u64) {
+        if let Some(sync) = &self.sync {
+            sync.want(seq);
+        }
+    }
+
+    /// Writes the batch and waits until all of it is on disk.
+    pub fn flush_and_sync(&mut self) -> Result<(), WriteError> {
+        self.flush()?;
+        match &self.sync {
+            Some(sync) => sync.wait(self.chain.seq()).map_err(|source| self.sync_error(source)),
+            None => Ok(()),
+        }
+    }
+
+    fn sync_error(&self, source: io::Error) -> WriteError {
+        WriteError::Sync { path: self.log.path().to_owned(), source }
+    }
+
+    /// The `seq` of the last event.
+    pub fn seq(&self) -> u64 {
+        self.chain.seq()
+    }
+
+    /// The run that the log is of.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+}
+
+fn open(path: &Path) -> Result<File, OpenError> {
+    File::open(path).map_err(|source| OpenError::Io { verb: "open", path: path.to_owned(), source })
+}
+
+/// Moves the torn bytes to the first free `events.jsonl.torn-<n>` and cuts them off.
+fn set_aside(log: &LockedLog, offset: u64, bytes: u64) -> Result<PathBuf, OpenError> {
+    let error = |verb, path: &Path, source| OpenError::Io { verb, path: path.to_owned(), source };
+    let mut torn = Vec::new();
+    {
+        use std::io::{Read, Seek, SeekFrom};
+        let mut file = &log.file;
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.take(bytes).read_to_end(&mut torn))
+            .map_err(|source| error("read", log.path(), source))?;
+    }
+    let mut n = 1u32;
+    let aside = loop {
+        let mut name = log.path().as_os_str().to_owned();
+        name.push(format!(".torn-{n}"));
+        let path = PathBuf::from(name);
+        match File::options().write(true).create_new(true).open(&path) {
+            Ok(mut file) => {
+                file.write_all(&torn)
+                    .and_then(|()| file.sync_all())
+                    .map_err(|source| error("write", &path, source))?;
+                break path;
+            }
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => n += 1,
+            Err(source) => return Err(error("create", &path, source)),
+        }
+    };
+    log.file.set_len(offset).map_err(|source| error("cut", log.path(), source))?;
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests;

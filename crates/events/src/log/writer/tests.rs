@@ -1,0 +1,173 @@
+use super::*;
+use crate::*;
+
+fn run_id() -> RunId {
+    RunId::new("p-01kahj5zz0000000000000000a").unwrap()
+}
+
+fn noon() -> Timestamp {
+    Timestamp::from_millisecond(1_795_168_800_000)
+}
+
+fn new_log(dir: &Path) -> LogWriter {
+    let log = LockedLog::create(&dir.join("events.jsonl")).unwrap();
+    LogWriter::begin(log, run_id(), Box::new(CountingIds::default()))
+}
+
+fn skipped(reason: &str) -> Event {
+    NodeSkipped { node_id: NodeId::new("n").unwrap(), reason: reason.into() }.into()
+}
+
+/// Every line's faults, and the chain at the end.
+fn follow(path: &Path) -> (Vec<ChainFault>, Chain, u64, Tail) {
+    let mut reader = LogReader::open(path).unwrap();
+    let (mut chain, mut decoder, mut faults) = (Chain::new(), Decoder::new(), Vec::new());
+    while let Some(line) = reader.next_line().unwrap() {
+        faults.extend(chain.follow(line, &decoder.decode(line).unwrap()));
+    }
+    (faults, chain, reader.offset(), reader.tail())
+}
+
+#[test]
+fn lines_are_numbered_and_linked() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_log(dir.path());
+    for n in 0..5 {
+        writer.append(noon(), skipped(&n.to_string())).unwrap();
+    }
+    writer.flush().unwrap();
+    let (faults, chain, _, tail) = follow(&dir.path().join("events.jsonl"));
+    assert_eq!((faults, chain.seq(), tail), (vec![], 5, Tail::Clean));
+}
+
+#[test]
+fn nothing_is_in_the_file_before_the_flush() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_log(dir.path());
+    writer.append(noon(), skipped("a")).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("events.jsonl")).unwrap(), b"");
+}
+
+#[test]
+fn a_clock_that_goes_back_moves_neither_ts_nor_id_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_log(dir.path());
+    writer.append(noon(), skipped("a")).unwrap();
+    let second = writer.append(Timestamp::from_millisecond(5), skipped("b")).unwrap();
+    writer.flush().unwrap();
+    assert_eq!(second.at, noon());
+    assert_eq!(follow(&dir.path().join("events.jsonl")).0, vec![]);
+}
+
+#[test]
+fn a_second_owner_is_told_the_first_ones_pid() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.jsonl");
+    let writer = new_log(dir.path());
+    match LockedLog::open(&path) {
+        Err(OpenError::Owned { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+        other => panic!("{other:?}"),
+    }
+    assert!(LockedLog::owner(&path).unwrap().is_some());
+    drop(writer);
+    assert!(LockedLog::owner(&path).unwrap().is_none());
+    LockedLog::open(&path).unwrap();
+}
+
+#[test]
+fn a_log_cut_at_every_byte_can_be_gone_on_with_and_loses_no_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_log(dir.path());
+    for n in 0..3 {
+        writer.append(noon(), skipped(&n.to_string())).unwrap();
+    }
+    writer.flush().unwrap();
+    drop(writer);
+    let whole = std::fs::read(dir.path().join("events.jsonl")).unwrap();
+    let first_line = whole.iter().position(|&b| b == b'\n').unwrap() + 1;
+    for cut in first_line..whole.len() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let (faults, chain, length, tail) = follow(&path);
+        assert_eq!(faults, vec![]);
+        let log = LockedLog::open(&path).unwrap();
+        let (mut writer, aside) =
+            LogWriter::go_on(log, chain, length, tail, Box::new(CountingIds::default())).unwrap();
+        writer.append(noon(), skipped("after")).unwrap();
+        writer.flush().unwrap();
+        let (faults, _, _, tail) = follow(&path);
+        assert_eq!((faults, tail), (vec![], Tail::Clean), "cut at {cut}");
+        let torn = aside.map_or(Vec::new(), |path| std::fs::read(path).unwrap());
+        assert_eq!(torn, whole[usize::try_from(length).unwrap()..cut]);
+    }
+}
+
+#[test]
+fn torn_bytes_never_overwrite_earlier_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.jsonl");
+    let mut writer = new_log(dir.path());
+    writer.append(noon(), skipped("a")).unwrap();
+    writer.flush().unwrap();
+    drop(writer);
+    for n in 1..=2 {
+        std::io::Write::write_all(&mut File::options().append(true).open(&path).unwrap(), b"{\"se").unwrap();
+        let (_, chain, length, tail) = follow(&path);
+        let log = LockedLog::open(&path).unwrap();
+        let (_, aside) =
+            LogWriter::go_on(log, chain, length, tail, Box::new(CountingIds::default())).unwrap();
+        assert!(aside.unwrap().ends_with(format!("events.jsonl.torn-{n}")));
+    }
+}
+
+#[test]
+fn an_event_too_large_for_a_line_is_refused_and_leaves_no_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_log(dir.path());
+    assert!(matches!(writer.append(noon(), skipped(&"x".repeat(MAX_LINE))), Err(WriteError::TooLong { .. })));
+    writer.append(noon(), skipped("small")).unwrap();
+    writer.flush().unwrap();
+    let (faults, chain, ..) = follow(&dir.path().join("events.jsonl"));
+    assert_eq!((faults, chain.seq()), (vec![], 1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_closes_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.jsonl");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let log = LockedLog::open(&path).unwrap();
+    let mut writer = LogWriter::begin(log, run_id(), Box::new(CountingIds::default()));
+    writer.append(noon(), skipped("a")).unwrap();
+    let Err(WriteError::Write { source, .. }) = writer.flush() else { panic!("written to a full disk") };
+    assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+    assert!(matches!(writer.append(noon(), skipped("b")), Err(WriteError::Closed { .. })));
+}
+
+#[test]
+fn what_was_waited_for_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    for durability in [Durability::Auto, Durability::Strict, Durability::None] {
+        let _ = std::fs::remove_file(dir.path().join("events.jsonl"));
+        let mut writer = new_log(dir.path());
+        writer.sync_in_background(durability, dir.path(), Box::new(|| {})).unwrap();
+        writer.append(noon(), skipped("a")).unwrap();
+        writer.flush_and_sync().unwrap();
+        assert_eq!(writer.durable().unwrap(), 1);
+    }
+}
+
+#[test]
+fn events_become_durable_without_anybody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut writer = new_log(dir.path());
+    let wake = Box::new(move || tell.send(()).unwrap_or_default());
+    writer.sync_in_background(Durability::Auto, dir.path(), wake).unwrap();
+    writer.append(noon(), skipped("a")).unwrap();
+    writer.flush().unwrap();
+    told.recv().unwrap();
+    assert_eq!(writer.durable().unwrap(), 1);
+}
