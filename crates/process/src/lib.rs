@@ -1,1 +1,21 @@
-//! placeholder
+//! The one door to processes: it spawns them, copies what they print into
+//! files, and ends them with all that they started.
+//!
+//! It knows nothing of nodes, logs or pipes. On Linux it is the subreaper of
+//! its descendants and asks the kernel which of them were left behind; the
+//! portable form knows process groups and `ps` alone.
+
+mod capture;
+mod signals;
+mod spawn;
+mod supervisor;
+
+#[cfg_attr(all(target_os = "linux", not(omne_portable)), path = "kin_linux.rs")]
+#[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "kin_portable.rs")]
+mod kin;
+
+pub use capture::{Captured, Sink};
+pub use kin::end_marked;
+pub use signals::{Signal, Waker};
+pub use spawn::{Environment, Mark, Output, Spec, find_program, run_to_end};
+pub use supervisor::{End, Ended, Happening, Supervisor, Token};

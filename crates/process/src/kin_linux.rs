@@ -1,0 +1,248 @@
+//! Linux: this process is the subreaper of its descendants, so whoever loses
+//! its parent becomes its child. The kernel's list of children then shows at
+//! the cost of one read whether anybody was left behind; `/proc` tells whose.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::fs::FileExt},
+    time::{Duration, Instant},
+};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{
+        Pid, PidfdFlags, Signal, getpgid, getpid, getppid, kill_process, pidfd_open, pidfd_send_signal,
+    },
+};
+
+use crate::{Mark, Token};
+
+/// The processes that were left to this one by their parents.
+pub(crate) struct Kin {
+    /// The kernel's lists of this process's children: of the main thread, which adopts, and of this one, which spawns.
+    lists: Vec<File>,
+    /// Children that were there before: a shell's background jobs, when it became this process by `exec`.
+    before: FxHashSet<Pid>,
+    strays: FxHashMap<Pid, Whose>,
+}
+
+enum Whose {
+    Known(Token),
+    /// It wears no mark: it is of one of these, which lived when it was first seen.
+    OneOf(Vec<Token>),
+}
+
+impl Kin {
+    pub(crate) fn new() -> io::Result<Self> {
+        rustix::process::set_child_subreaper(Some(getpid()))?;
+        let (main, own) = (getpid(), rustix::thread::gettid());
+        let mut lists = Vec::new();
+        for thread in if main == own { vec![main] } else { vec![main, own] } {
+            let path = format!("/proc/self/task/{}/children", thread.as_raw_nonzero());
+            // Without that list (another `/proc`, an old kernel) groups and marks are all there is.
+            lists.extend(File::open(path));
+        }
+        let mut kin = Self { lists, before: FxHashSet::default(), strays: FxHashMap::default() };
+        kin.before = kin.children().into_iter().collect();
+        Ok(kin)
+    }
+
+    fn children(&self) -> Vec<Pid> {
+        let mut pids = Vec::new();
+        let mut buffer = [0; 4096];
+        for list in &self.lists {
+            let mut text = Vec::new();
+            while let Ok(read @ 1..) = list.read_at(&mut buffer, text.len() as u64) {
+                text.extend_from_slice(&buffer[..read]);
+            }
+            pids.extend(parse_pids(&text));
+        }
+        pids
+    }
+
+    /// Looks for strays; called when `token`'s own process has ended or its tree is to end.
+    pub(crate) fn look(
+        &mut self,
+        is_child: impl Fn(Pid) -> bool,
+        claim: impl Fn(Pid) -> Option<Token>,
+        token: Token,
+        live: impl Iterator<Item = Token> + Clone,
+    ) {
+        let children = self.children();
+        if children.len() > 64 {
+            let present: FxHashSet<Pid> = children.iter().copied().collect();
+            self.strays.retain(|pid, _| present.contains(pid));
+        } else {
+            self.strays.retain(|pid, _| children.contains(pid));
+        }
+        for pid in children {
+            if is_child(pid) || self.before.contains(&pid) || self.strays.contains_key(&pid) || is_zombie(pid)
+            {
+                continue;
+            }
+            let whose = claim(pid).map_or_else(|| Whose::OneOf(live.clone().collect()), Whose::Known);
+            self.strays.insert(pid, whose);
+        }
+        // Who could be of this one alone, is.
+        for whose in self.strays.values_mut() {
+            if matches!(whose, Whose::OneOf(tokens) if tokens.as_slice() == [token]) {
+                *whose = Whose::Known(token);
+            }
+        }
+    }
+
+    pub(crate) fn any_of(&self, token: Token) -> bool {
+        self.of(token).next().is_some()
+    }
+
+    fn of(&self, token: Token) -> impl Iterator<Item = Pid> {
+        self.strays
+            .iter()
+            .filter(move |(_, whose)| matches!(whose, Whose::Known(t) if *t == token))
+            .map(|(p, _)| *p)
+    }
+
+    /// The living processes of `token` that a signal to its group does not reach.
+    pub(crate) fn outside_group(&self, token: Token, alive: Option<Pid>, group: Pid, _: &Mark) -> Vec<Pid> {
+        let mut found: Vec<Pid> = alive.into_iter().chain(self.of(token)).collect();
+        let mut next = 0;
+        while let Some(&pid) = found.get(next) {
+            found.extend(children_of(pid));
+            next += 1;
+        }
+        found.retain(|&pid| getpgid(Some(pid)).is_ok_and(|of| of != group));
+        found
+    }
+
+    /// `token` is over: who might have been of it, is not.
+    pub(crate) fn ended(&mut self, token: Token) {
+        for whose in self.strays.values_mut() {
+            if let Whose::OneOf(tokens) = whose {
+                tokens.retain(|t| *t != token);
+            }
+        }
+    }
+
+    /// `pid` was reaped.
+    pub(crate) fn forget(&mut self, pid: Pid) {
+        self.strays.remove(&pid);
+        self.before.remove(&pid);
+    }
+
+    /// Kills everybody who was left to this process.
+    pub(crate) fn kill_rest(&mut self) {
+        let until = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < until {
+            while let Ok(Some((pid, _))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+                self.forget(pid);
+            }
+            let rest: Vec<Pid> =
+                self.children().into_iter().filter(|pid| !self.before.contains(pid)).collect();
+            if rest.is_empty() {
+                return;
+            }
+            for pid in rest {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// What `/proc` tells of a process.
+pub(crate) struct Stray {
+    pid: Pid,
+    environ: Vec<u8>,
+}
+
+impl Stray {
+    pub(crate) fn of(pid: Pid) -> Option<Self> {
+        let environ = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+        Some(Self { pid, environ })
+    }
+
+    pub(crate) fn is_of(&self, group: Pid, mark: &Mark) -> bool {
+        mark.is_in(&self.environ, 0) || getpgid(Some(self.pid)).is_ok_and(|of| of == group)
+    }
+}
+
+fn parse_pids(text: &[u8]) -> impl Iterator<Item = Pid> {
+    text.split(|b| b.is_ascii_whitespace())
+        .filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok())
+        .filter_map(Pid::from_raw)
+}
+
+fn children_of(pid: Pid) -> Vec<Pid> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else {
+        return Vec::new();
+    };
+    let lists = threads.flatten().filter_map(|thread| std::fs::read(thread.path().join("children")).ok());
+    lists.flat_map(|text| parse_pids(&text).collect::<Vec<_>>()).collect()
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    // The state is the first word after the name, which is in parentheses and may hold anything.
+    std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).is_ok_and(|stat| {
+        stat.iter().rposition(|&b| b == b')').is_some_and(|at| stat.get(at + 2) == Some(&b'Z'))
+    })
+}
+
+/// Ends every process on this machine that wears `mark`: what a runner that is dead now left behind.
+/// How many there were. They get SIGTERM, and SIGKILL when `grace` is over.
+pub fn end_marked(mark: &Mark, grace: Duration) -> usize {
+    let mut spared = vec![getpid()];
+    let mut above = getppid();
+    while let Some(pid) = above {
+        spared.push(pid);
+        above = parent_of(pid);
+    }
+    let until = Instant::now() + grace;
+    let mut count = 0;
+    let mut dying: Vec<(Pid, OwnedFd)> = Vec::new();
+    loop {
+        let kill = Instant::now() >= until;
+        for pid in everybody().filter(|pid| !spared.contains(pid)) {
+            if dying.iter().any(|(known, _)| *known == pid) {
+                continue;
+            }
+            // The descriptor first, the look second: then it is surely the process looked at that gets the signal.
+            let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+            if Stray::of(pid).is_some_and(|stray| mark.is_in(&stray.environ, 0)) {
+                let _ = pidfd_send_signal(&process, Signal::TERM);
+                dying.push((pid, process));
+                count += 1;
+            }
+        }
+        // A descriptor is readable once its process has ended.
+        let ended = |process: &OwnedFd, wait: Duration| {
+            let mut fds = [PollFd::new(process, PollFlags::IN)];
+            poll(&mut fds, Timespec::try_from(wait).ok().as_ref()) == Ok(1)
+        };
+        dying.retain(|(_, process)| !ended(process, Duration::ZERO));
+        let Some((_, first)) = dying.first() else { return count };
+        if kill {
+            if Instant::now() > until + Duration::from_secs(5) {
+                return count;
+            }
+            for (_, process) in &dying {
+                let _ = pidfd_send_signal(process, Signal::KILL);
+            }
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        ended(first, if left.is_zero() { Duration::from_millis(100) } else { left });
+    }
+}
+
+fn everybody() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| OsStr::to_str(&entry.file_name())?.parse().ok()).filter_map(Pid::from_raw)
+}
+
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    Pid::from_raw(rest.split_ascii_whitespace().nth(1)?.parse().ok()?)
+}

@@ -1,0 +1,108 @@
+//! Signals and wake-ups, as bytes in one pipe that the supervisor waits on.
+
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use signal_hook::{SigId, consts, low_level};
+
+/// A signal to this process that the runner answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// A polite request to end.
+    Terminate,
+    /// Somebody left a message in the run's directory.
+    Message,
+}
+
+/// Wakes the supervisor's wait from any thread.
+#[derive(Debug)]
+pub struct Waker(UnixStream);
+
+impl Waker {
+    /// Ends the present or the next wait.
+    pub fn wake(&self) {
+        // A full pipe wakes just as well.
+        let _ = (&self.0).write(&[0]);
+    }
+}
+
+pub(crate) struct Signals {
+    reader: UnixStream,
+    writer: UnixStream,
+    child: Arc<AtomicBool>,
+    others: Vec<(Signal, Arc<AtomicBool>)>,
+    registered: Vec<SigId>,
+}
+
+impl Signals {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        let mut signals =
+            Self { reader, writer, child: Arc::default(), others: Vec::new(), registered: Vec::new() };
+        let child = Arc::clone(&signals.child);
+        signals.register(consts::SIGCHLD, child)?;
+        for (number, signal) in [
+            (consts::SIGINT, Signal::Interrupt),
+            (consts::SIGTERM, Signal::Terminate),
+            (consts::SIGUSR1, Signal::Message),
+        ] {
+            let flag = Arc::new(AtomicBool::new(false));
+            signals.register(number, Arc::clone(&flag))?;
+            signals.others.push((signal, flag));
+        }
+        // A run outlives the terminal that it was started from; nobody has to see this flag.
+        let hangup = signal_hook::flag::register(consts::SIGHUP, Arc::default())?;
+        signals.registered.push(hangup);
+        Ok(signals)
+    }
+
+    fn register(&mut self, number: i32, flag: Arc<AtomicBool>) -> io::Result<()> {
+        // In this order: whoever reads the byte has to see the flag.
+        self.registered.push(signal_hook::flag::register(number, flag)?);
+        self.registered.push(low_level::pipe::register(number, self.writer.try_clone()?)?);
+        Ok(())
+    }
+
+    pub(crate) fn waker(&self) -> io::Result<Waker> {
+        Ok(Waker(self.writer.try_clone()?))
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+
+    /// Empties the pipe.
+    pub(crate) fn drain(&mut self) {
+        let mut bytes = [0; 64];
+        while matches!(self.reader.read(&mut bytes), Ok(64)) {}
+    }
+
+    pub(crate) fn child_ended(&self) -> bool {
+        self.child.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn received(&self) -> impl Iterator<Item = Signal> {
+        self.others.iter().filter(|(_, flag)| flag.swap(false, Ordering::Relaxed)).map(|(signal, _)| *signal)
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for id in self.registered.drain(..) {
+            low_level::unregister(id);
+        }
+    }
+}

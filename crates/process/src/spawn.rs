@@ -1,0 +1,124 @@
+//! Where processes begin: directory, environment and group are set here, once.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    os::unix::{ffi::OsStrExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use crate::Sink;
+
+/// What a process finds in its environment: what all have in common, and what is its own.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// Shared by all processes of a run.
+    pub base: Arc<Vec<(OsString, OsString)>>,
+    /// Of this one; wins over the base, and later entries over earlier ones.
+    pub own: Vec<(OsString, OsString)>,
+}
+
+impl Environment {
+    /// Adds a variable of this process's own.
+    pub fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.own.push((name.into(), value.into()));
+    }
+}
+
+/// Environment entries that together tell whose process it is, also after it left its parent and its group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mark(Vec<Vec<u8>>);
+
+impl Mark {
+    /// A mark of the given variables; they have to be in the process's [`Environment`], too.
+    pub fn new<'a>(entries: impl IntoIterator<Item = (&'a str, &'a OsStr)>) -> Self {
+        let entry = |(name, value): (&str, &OsStr)| [name.as_bytes(), b"=", value.as_bytes()].concat();
+        Self(entries.into_iter().map(entry).collect())
+    }
+
+    /// Whether all entries occur in `environ`, whose entries are separated by `separator`.
+    pub(crate) fn is_in(&self, environ: &[u8], separator: u8) -> bool {
+        !self.0.is_empty()
+            && self.0.iter().all(|entry| environ.split(|&b| b == separator).any(|found| found == entry))
+    }
+}
+
+/// A process to be.
+#[derive(Debug)]
+pub struct Spec {
+    /// The program: a path, or a name to be found in `PATH`.
+    pub program: PathBuf,
+    /// Its arguments, without the program itself.
+    pub args: Vec<OsString>,
+    /// Its working directory.
+    pub cwd: PathBuf,
+    /// Its environment, whole: nothing is inherited besides.
+    pub environment: Environment,
+    /// How its descendants are recognised.
+    pub mark: Mark,
+    /// Where its standard output goes.
+    pub stdout: Sink,
+    /// Where its standard error goes.
+    pub stderr: Sink,
+    /// The most bytes it may print in all.
+    pub output_limit: u64,
+}
+
+/// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
+pub(crate) fn spawn(spec: &Spec, stdin: &File) -> io::Result<Child> {
+    let mut command = command(&spec.program);
+    command
+        .args(&spec.args)
+        .current_dir(&spec.cwd)
+        .env_clear()
+        .stdin(Stdio::from(stdin.try_clone()?))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    for (name, value) in spec.environment.base.iter().chain(&spec.environment.own) {
+        command.env(name, value);
+    }
+    command.spawn()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one door")]
+fn command(program: &Path) -> Command {
+    Command::new(program)
+}
+
+/// What a helper program printed, and how it ended.
+pub type Output = std::process::Output;
+
+/// Runs a short helper program such as `git` to its end, in this process's own group and environment.
+///
+/// # Errors
+/// When the program can't be started. That it failed is in the [`Output`].
+pub fn run_to_end(program: &str, args: &[&OsStr], cwd: &Path) -> io::Result<Output> {
+    command(Path::new(program)).args(args).current_dir(cwd).stdin(Stdio::null()).output()
+}
+
+/// The path of `program` by the directories of `path` (the value of `PATH`).
+pub fn find_program(program: &str, path: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(path).map(|directory| directory.join(program)).find(|candidate| {
+        candidate.is_absolute()
+            && candidate.is_file()
+            && rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_found_by_whole_entries_only() {
+        let mark = Mark::new([("A", OsStr::new("1")), ("B", OsStr::new("x"))]);
+        assert!(mark.is_in(b"Z=\0B=x\0A=1\0", 0));
+        assert!(!mark.is_in(b"B=x\0A=12\0", 0));
+        assert!(!mark.is_in(b"A=1\0", 0));
+        assert!(!Mark::default().is_in(b"A=1\0", 0), "an empty mark is nobody's");
+    }
+}

@@ -1,0 +1,396 @@
+//! One wait for everything that can happen to this process's children, and the
+//! one place that ends a process tree.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    process::{Child as StdChild, ExitStatus},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rustc_hash::FxHashMap;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, WaitOptions, kill_process_group, test_kill_process_group},
+};
+
+use crate::{
+    Captured, Mark, Signal, Spec, Waker,
+    capture::{Capture, Pumped},
+    kin::Kin,
+    signals::Signals,
+    spawn,
+};
+
+/// From SIGTERM to SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// From SIGKILL until a process that does not even die of that (it hangs in the kernel) is given up.
+const GIVE_UP: Duration = Duration::from_secs(10);
+const BUFFER: usize = 256 * 1024;
+
+/// Tells the children of one supervisor apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(u64);
+
+/// How to end a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// SIGTERM, and SIGKILL five seconds later.
+    Gently,
+    /// SIGKILL.
+    AtOnce,
+}
+
+/// A child that ended, with its whole tree.
+#[derive(Debug)]
+pub struct Ended {
+    /// Which one.
+    pub token: Token,
+    /// How its own process ended.
+    pub status: ExitStatus,
+    /// What it printed to standard output.
+    pub stdout: Captured,
+    /// What it printed to standard error.
+    pub stderr: Captured,
+    /// It was ended because it printed more than its limit.
+    pub over_limit: bool,
+    /// Why its output could not be kept, if so.
+    pub capture_error: Option<io::Error>,
+}
+
+/// What a wait gives.
+#[derive(Debug)]
+pub enum Happening {
+    /// A child and all that it started is gone.
+    Ended(Box<Ended>),
+    /// This process got a signal.
+    Signal(Signal),
+}
+
+struct Child {
+    pid: Pid,
+    mark: Mark,
+    stdout: Capture,
+    stderr: Capture,
+    budget: u64,
+    over_limit: bool,
+    capture_error: Option<io::Error>,
+    status: Option<ExitStatus>,
+    ending: Option<Ending>,
+}
+
+struct Ending {
+    kill_at: Instant,
+    give_up_at: Instant,
+    killed: bool,
+}
+
+/// Reaping is the business of one supervisor a process, so there is only one at a time.
+static ONLY: Mutex<()> = Mutex::new(());
+
+/// Spawns children, copies their output, reaps them and ends their trees.
+pub struct Supervisor {
+    children: BTreeMap<Token, Child>,
+    by_pid: FxHashMap<Pid, Token>,
+    kin: Kin,
+    signals: Signals,
+    null: File,
+    buffer: Box<[u8]>,
+    next: u64,
+    _only: MutexGuard<'static, ()>,
+}
+
+impl Supervisor {
+    /// Takes over this process's signals and children. Waits while another supervisor of this process lives.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn new() -> io::Result<Self> {
+        let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Self {
+            children: BTreeMap::new(),
+            by_pid: FxHashMap::default(),
+            kin: Kin::new()?,
+            signals: Signals::new()?,
+            null: File::open("/dev/null")?,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            next: 0,
+            _only: only,
+        })
+    }
+
+    /// Something that ends a wait from another thread.
+    ///
+    /// # Errors
+    /// When there are no file descriptors left.
+    pub fn waker(&self) -> io::Result<Waker> {
+        self.signals.waker()
+    }
+
+    /// Starts a process; its token and its process id, which is its process group, too.
+    ///
+    /// # Errors
+    /// When it can't be started; then nothing is left of it.
+    pub fn spawn(&mut self, spec: Spec) -> io::Result<(Token, u32)> {
+        let mut child: StdChild = spawn::spawn(&spec, &self.null)?;
+        let number = child.id();
+        let missing = || io::Error::other("the child has no pipe");
+        let stdout = child.stdout.take().ok_or_else(missing)?.into();
+        let stderr = child.stderr.take().ok_or_else(missing)?.into();
+        let pid = Pid::from_raw(number.cast_signed()).ok_or_else(missing)?;
+        let token = Token(self.next);
+        self.next += 1;
+        self.by_pid.insert(pid, token);
+        self.children.insert(
+            token,
+            Child {
+                pid,
+                mark: spec.mark,
+                stdout: Capture::new(stdout, spec.stdout)?,
+                stderr: Capture::new(stderr, spec.stderr)?,
+                budget: spec.output_limit,
+                over_limit: false,
+                capture_error: None,
+                status: None,
+                ending: None,
+            },
+        );
+        Ok((token, number))
+    }
+
+    /// How many children have not ended.
+    pub fn live(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Ends a child with its whole tree. That it is gone, [`Self::wait`] tells.
+    pub fn end(&mut self, token: Token, how: End) {
+        let Some(child) = self.children.get_mut(&token) else { return };
+        let now = Instant::now();
+        let kill_at = match how {
+            End::Gently => now + GRACE,
+            End::AtOnce => now,
+        };
+        match &mut child.ending {
+            Some(ending) => ending.kill_at = ending.kill_at.min(kill_at),
+            None => {
+                child.ending = Some(Ending { kill_at, give_up_at: kill_at + GIVE_UP, killed: false });
+                if how == End::Gently {
+                    self.signal_tree(token, rustix::process::Signal::TERM);
+                }
+            }
+        }
+        self.enforce(token, now);
+    }
+
+    /// Waits until something happens, a [`Waker`] wakes, or `timeout` is over. `happenings` gets what happened.
+    ///
+    /// # Errors
+    /// When the operating system refuses to wait.
+    pub fn wait(&mut self, timeout: Option<Duration>, happenings: &mut Vec<Happening>) -> io::Result<()> {
+        let now = Instant::now();
+        let due = self.children.values().filter_map(|child| child.ending.as_ref()).map(Ending::due).min();
+        let timeout = match (timeout, due.map(|due| due.saturating_duration_since(now))) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let readable = self.poll(timeout)?;
+        self.signals.drain();
+        happenings.extend(self.signals.received().map(Happening::Signal));
+        for token in readable {
+            self.pump(token);
+        }
+        let mut unsettled = Vec::new();
+        if self.signals.child_ended() {
+            self.reap();
+            unsettled
+                .extend(self.children.iter().filter(|(_, child)| child.status.is_some()).map(|(t, _)| *t));
+        }
+        let now = Instant::now();
+        let ending: Vec<Token> =
+            self.children.iter().filter(|(_, child)| child.ending.is_some()).map(|(t, _)| *t).collect();
+        for token in ending {
+            self.enforce(token, now);
+            if !unsettled.contains(&token) {
+                unsettled.push(token);
+            }
+        }
+        for token in unsettled {
+            happenings.extend(self.settle(token, now).map(|ended| Happening::Ended(Box::new(ended))));
+        }
+        Ok(())
+    }
+
+    /// The children with output to be read.
+    fn poll(&self, timeout: Option<Duration>) -> io::Result<Vec<Token>> {
+        let timeout =
+            timeout.map(|t| Timespec::try_from(t).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 }));
+        let mut fds = vec![PollFd::from_borrowed_fd(self.signals.fd(), PollFlags::IN)];
+        let mut owners = vec![None];
+        for (token, child) in &self.children {
+            for fd in [child.stdout.fd(), child.stderr.fd()].into_iter().flatten() {
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                owners.push(Some(*token));
+            }
+        }
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut readable: Vec<Token> = fds
+            .iter()
+            .zip(owners)
+            .filter(|(fd, _)| !fd.revents().is_empty())
+            .filter_map(|(_, owner)| owner)
+            .collect();
+        readable.dedup();
+        Ok(readable)
+    }
+
+    fn pump(&mut self, token: Token) {
+        let Some(child) = self.children.get_mut(&token) else { return };
+        let mut full = false;
+        for stream in [&mut child.stdout, &mut child.stderr] {
+            match stream.pump(&mut self.buffer, &mut child.budget) {
+                Ok(Pumped::More | Pumped::Dry | Pumped::Closed) => {}
+                Ok(Pumped::Full) => full = true,
+                Err(error) => {
+                    stream.close();
+                    child.capture_error.get_or_insert(error);
+                }
+            }
+        }
+        if full || child.capture_error.is_some() {
+            child.over_limit |= full;
+            child.stdout.close();
+            child.stderr.close();
+            self.end(token, End::Gently);
+        }
+    }
+
+    /// Takes the status of every child that ended, of adopted ones, too.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let status: ExitStatus = std::os::unix::process::ExitStatusExt::from_raw(status.as_raw());
+            match self.by_pid.remove(&pid).and_then(|token| self.children.get_mut(&token)) {
+                Some(child) => child.status = Some(status),
+                None => self.kin.forget(pid),
+            }
+        }
+    }
+
+    /// Kills what has had its time.
+    fn enforce(&mut self, token: Token, now: Instant) {
+        let Some(ending) = self.children.get_mut(&token).and_then(|child| child.ending.as_mut()) else {
+            return;
+        };
+        if now >= ending.kill_at {
+            // Again and again until nothing is left: a process may have been made since the last time.
+            ending.killed = true;
+            self.signal_tree(token, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Gives the child out once its own process is reaped and nothing that it started is left.
+    fn settle(&mut self, token: Token, now: Instant) -> Option<Ended> {
+        let child = self.children.get(&token)?;
+        child.status?;
+        let given_up = child.ending.as_ref().is_some_and(|ending| now >= ending.give_up_at);
+        let group_lives = test_kill_process_group(child.pid) != Err(rustix::io::Errno::SRCH);
+        let (by_pid, children) = (&self.by_pid, &self.children);
+        self.kin.look(
+            |pid| by_pid.contains_key(&pid),
+            |pid| claim(children, pid),
+            token,
+            children.keys().copied(),
+        );
+        if (group_lives || self.kin.any_of(token)) && !given_up {
+            if self.children.get(&token).is_some_and(|child| child.ending.is_none()) {
+                self.end(token, End::Gently);
+            }
+            return None;
+        }
+        self.pump_rest(token);
+        let child = self.children.remove(&token)?;
+        self.kin.ended(token);
+        Some(Ended {
+            token,
+            status: child.status?,
+            stdout: child.stdout.finish(),
+            stderr: child.stderr.finish(),
+            over_limit: child.over_limit,
+            capture_error: child.capture_error,
+        })
+    }
+
+    /// Reads what is still in the pipes; nobody is left who could write more.
+    fn pump_rest(&mut self, token: Token) {
+        let Some(child) = self.children.get_mut(&token) else { return };
+        for stream in [&mut child.stdout, &mut child.stderr] {
+            // A process out of reach may hold the pipe and flood it: after a pipe's worth it is cut off.
+            for _ in 0..8 {
+                match stream.pump(&mut self.buffer, &mut child.budget) {
+                    Ok(Pumped::More) => {}
+                    Ok(Pumped::Dry | Pumped::Closed) => break,
+                    Ok(Pumped::Full) => {
+                        child.over_limit = true;
+                        break;
+                    }
+                    Err(error) => {
+                        child.capture_error.get_or_insert(error);
+                        break;
+                    }
+                }
+            }
+            stream.close();
+        }
+    }
+
+    fn signal_tree(&mut self, token: Token, signal: rustix::process::Signal) {
+        let Some(child) = self.children.get(&token) else { return };
+        let (pid, alive) = (child.pid, child.status.is_none());
+        let (by_pid, children) = (&self.by_pid, &self.children);
+        self.kin.look(
+            |pid| by_pid.contains_key(&pid),
+            |pid| claim(children, pid),
+            token,
+            children.keys().copied(),
+        );
+        let outside = self.kin.outside_group(token, alive.then_some(pid), pid, &child.mark);
+        let _ = kill_process_group(pid, signal);
+        for pid in outside {
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+}
+
+impl Ending {
+    /// When somebody has to look again.
+    fn due(&self) -> Instant {
+        if self.killed { self.give_up_at } else { self.kill_at }
+    }
+}
+
+/// The child that a process without known parent came from.
+fn claim(children: &BTreeMap<Token, Child>, pid: Pid) -> Option<Token> {
+    let kin = crate::kin::Stray::of(pid)?;
+    children.iter().find(|(_, child)| kin.is_of(child.pid, &child.mark)).map(|(token, _)| *token)
+}
+
+impl Drop for Supervisor {
+    /// Whatever still lives is killed: nothing that was started here outlives it.
+    fn drop(&mut self) {
+        let tokens: Vec<Token> = self.children.keys().copied().collect();
+        for token in tokens {
+            self.end(token, End::AtOnce);
+        }
+        let mut happenings = Vec::new();
+        while !self.children.is_empty() && self.wait(Some(GIVE_UP), &mut happenings).is_ok() {}
+        self.kin.kill_rest();
+    }
+}
+
+#[cfg(test)]
+mod tests;

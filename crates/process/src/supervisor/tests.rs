@@ -1,0 +1,279 @@
+use std::{os::unix::process::ExitStatusExt, path::Path};
+
+use super::*;
+use crate::{Environment, Sink, end_marked};
+
+/// A world of one supervisor, a directory and a mark of its own.
+struct World {
+    supervisor: Supervisor,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { supervisor: Supervisor::new().unwrap(), dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark::new([("WORLD", self.dir.path().as_os_str())])
+    }
+
+    fn spec(&self, script: &str) -> Spec {
+        let mut environment = Environment::default();
+        environment.set("PATH", std::env::var_os("PATH").unwrap());
+        environment.set("WORLD", self.dir.path());
+        Spec {
+            program: "sh".into(),
+            args: vec!["-c".into(), script.into()],
+            cwd: self.dir.path().to_owned(),
+            environment,
+            mark: self.mark(),
+            stdout: Sink::File(self.dir.path().join("out")),
+            stderr: Sink::Tail,
+            output_limit: 1 << 30,
+        }
+    }
+
+    fn start(&mut self, script: &str) -> Token {
+        let spec = self.spec(script);
+        self.supervisor.spawn(spec).unwrap().0
+    }
+
+    fn next_end(&mut self) -> Box<Ended> {
+        loop {
+            let mut happenings = Vec::new();
+            self.supervisor.wait(Some(Duration::from_secs(20)), &mut happenings).unwrap();
+            for happening in happenings {
+                if let Happening::Ended(ended) = happening {
+                    return ended;
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, script: &str) -> Box<Ended> {
+        self.start(script);
+        self.next_end()
+    }
+
+    /// Waits until a script has made the file: a sign that it has come that far.
+    fn wait_for(&mut self, file: &str) {
+        let path = self.dir.path().join(file);
+        while !path.exists() {
+            self.supervisor.wait(Some(Duration::from_millis(5)), &mut Vec::new()).unwrap();
+        }
+    }
+
+    fn pid(&mut self, file: &str) -> Pid {
+        self.wait_for(file);
+        let text = std::fs::read_to_string(self.dir.path().join(file)).unwrap();
+        Pid::from_raw(text.trim().parse().unwrap()).unwrap()
+    }
+}
+
+fn lives(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+/// Puts a process id into a file in one step, so that whoever sees the file can read it.
+const TELL: &str = "tell() { echo $1 > $2.tmp && mv $2.tmp $2; }; ";
+
+#[test]
+fn output_goes_to_its_file_with_size_digest_and_tail() {
+    let mut world = World::new();
+    let ended = world.run("printf hello; echo oops >&2; exit 3");
+    assert_eq!(ended.status.code(), Some(3));
+    assert_eq!((ended.stdout.bytes, ended.stdout.tail_text().as_str()), (5, "hello"));
+    assert_eq!(ended.stderr.tail_text(), "oops\n");
+    assert_eq!(std::fs::read(world.dir.path().join("out")).unwrap(), b"hello");
+    let digest: String = ended.stdout.sha256.iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(digest, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+}
+
+#[test]
+fn who_prints_nothing_gets_no_file() {
+    let mut world = World::new();
+    let ended = world.run("true");
+    assert_eq!(ended.stdout.bytes, 0);
+    assert!(!world.dir.path().join("out").exists());
+}
+
+#[test]
+fn megabytes_pass_through_whole() {
+    let mut world = World::new();
+    let ended = world.run("head -c 5000000 /dev/zero");
+    assert_eq!(ended.stdout.bytes, 5_000_000);
+    assert_eq!(std::fs::metadata(world.dir.path().join("out")).unwrap().len(), 5_000_000);
+}
+
+#[test]
+fn a_program_that_does_not_exist_is_an_error_and_leaves_nothing() {
+    let mut world = World::new();
+    let mut spec = world.spec("");
+    spec.program = "/no/such/program".into();
+    assert_eq!(world.supervisor.spawn(spec).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(world.supervisor.live(), 0);
+}
+
+#[test]
+fn a_background_process_ends_with_its_script() {
+    let mut world = World::new();
+    let ended = world.run(&format!("{TELL} sleep 300 & tell $! pid"));
+    assert!(ended.status.success());
+    let pid = world.pid("pid");
+    assert!(!lives(pid));
+}
+
+#[cfg(all(target_os = "linux", not(omne_portable)))]
+#[test]
+fn a_daemon_that_left_the_group_ends_with_its_script() {
+    let mut world = World::new();
+    let ended = world.run(&format!(
+        "{TELL} setsid sh -c '{TELL} (sleep 300 & tell $! pid) &'; while ! test -e pid; do sleep 0.01; done"
+    ));
+    assert!(ended.status.success());
+    let pid = world.pid("pid");
+    assert!(!lives(pid));
+}
+
+#[cfg(all(target_os = "linux", not(omne_portable)))]
+#[test]
+fn a_daemon_without_the_mark_ends_with_its_script() {
+    let mut world = World::new();
+    world.run("setsid env -i /bin/sh -c '(sleep 300 & echo $! > tmp && mv tmp pid) &'; while ! test -e pid; do sleep 0.01; done");
+    let pid = world.pid("pid");
+    assert!(!lives(pid));
+}
+
+#[cfg(all(target_os = "linux", not(omne_portable)))]
+#[test]
+fn a_daemon_of_one_script_outlives_the_end_of_another() {
+    let mut world = World::new();
+    let mut spec = world.spec(&format!(
+        "{TELL} setsid sh -c '{TELL} (sleep 300 & tell $! pid) &'; while ! test -e go; do sleep 0.01; done"
+    ));
+    spec.environment.set("WHO", "first");
+    spec.mark = Mark::new([("WHO", "first".as_ref())]);
+    world.supervisor.spawn(spec).unwrap();
+    let pid = world.pid("pid");
+    let mut spec = world.spec("true");
+    spec.environment.set("WHO", "second");
+    spec.mark = Mark::new([("WHO", "second".as_ref())]);
+    let second = world.supervisor.spawn(spec).unwrap().0;
+    assert_eq!(world.next_end().token, second);
+    assert!(lives(pid));
+    std::fs::write(world.dir.path().join("go"), "").unwrap();
+    world.next_end();
+    assert!(!lives(pid));
+}
+
+#[test]
+fn a_pipe_held_open_by_a_background_process_delays_nothing() {
+    let mut world = World::new();
+    let before = Instant::now();
+    let ended = world.run("sleep 300 & echo done");
+    assert_eq!(ended.stdout.tail_text(), "done\n");
+    assert!(before.elapsed() < Duration::from_secs(300));
+}
+
+#[test]
+fn ending_gently_lets_a_script_clean_up() {
+    let mut world = World::new();
+    let token = world.start("trap 'echo bye; exit 7' TERM; echo > up; while :; do sleep 0.01; done");
+    world.wait_for("up");
+    world.supervisor.end(token, End::Gently);
+    let ended = world.next_end();
+    assert_eq!((ended.status.code(), ended.stdout.tail_text().as_str()), (Some(7), "bye\n"));
+}
+
+#[test]
+fn who_ignores_sigterm_is_killed_with_all_that_it_started() {
+    let mut world = World::new();
+    let token = world.start(&format!(
+        "{TELL} trap '' TERM; sh -c 'while :; do sleep 1; done' & tell $! pid; while :; do sleep 1; done"
+    ));
+    let pid = world.pid("pid");
+    world.supervisor.end(token, End::Gently);
+    world.supervisor.end(token, End::AtOnce);
+    assert_eq!(world.next_end().status.signal(), Some(9));
+    assert!(!lives(pid));
+}
+
+#[test]
+fn a_grandchild_in_a_session_of_its_own_ends_with_the_tree() {
+    let mut world = World::new();
+    let token = world.start(&format!("setsid sh -c '{TELL} tell $$ pid; while :; do sleep 1; done'"));
+    let pid = world.pid("pid");
+    world.supervisor.end(token, End::AtOnce);
+    world.next_end();
+    // Without a kernel that hands over orphans their end can't be waited for.
+    while lives(pid) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn more_output_than_the_limit_ends_the_tree() {
+    let mut world = World::new();
+    let mut spec = world.spec("yes");
+    spec.output_limit = 100_000;
+    world.supervisor.spawn(spec).unwrap();
+    let ended = world.next_end();
+    assert!(ended.over_limit);
+    assert_eq!(ended.stdout.bytes, 100_000);
+    assert_eq!(std::fs::metadata(world.dir.path().join("out")).unwrap().len(), 100_000);
+}
+
+#[test]
+fn output_that_can_not_be_kept_is_reported_with_its_path() {
+    let mut world = World::new();
+    let mut spec = world.spec("echo x; sleep 300");
+    spec.stdout = Sink::File(world.dir.path().join("no-such-dir/out"));
+    world.supervisor.spawn(spec).unwrap();
+    let error = world.next_end().capture_error.unwrap();
+    assert!(error.to_string().contains("no-such-dir/out"), "{error}");
+}
+
+#[test]
+fn a_capture_never_follows_a_link() {
+    let mut world = World::new();
+    let target = world.dir.path().join("precious");
+    std::fs::write(&target, "mine").unwrap();
+    std::os::unix::fs::symlink(&target, world.dir.path().join("out")).unwrap();
+    assert!(world.run("echo overwritten").capture_error.is_some());
+    assert_eq!(std::fs::read(&target).unwrap(), b"mine");
+}
+
+#[test]
+fn dropping_the_supervisor_kills_what_runs() {
+    let mut world = World::new();
+    world.start(&format!("{TELL} tell $$ pid; sleep 300"));
+    let pid = world.pid("pid");
+    drop(world.supervisor);
+    assert!(!lives(pid));
+}
+
+#[test]
+fn a_waker_ends_the_wait() {
+    let mut world = World::new();
+    let waker = world.supervisor.waker().unwrap();
+    std::thread::spawn(move || waker.wake());
+    world.supervisor.wait(None, &mut Vec::new()).unwrap();
+}
+
+#[test]
+fn what_a_dead_runner_left_is_found_by_its_mark() {
+    let mut world = World::new();
+    let mut spec = world.spec(&format!("{TELL} setsid sh -c '{TELL} tell $$ pid; sleep 300'"));
+    // The runner's death is played: nobody supervises this one.
+    spec.mark = Mark::default();
+    let child = spawn::spawn(&spec, &File::open("/dev/null").unwrap()).unwrap();
+    let mark = world.mark();
+    let pid = world.pid("pid");
+    assert!(end_marked(&mark, Duration::from_secs(5)) >= 1);
+    assert!(!lives(pid));
+    drop(child);
+    assert_eq!(end_marked(&mark, Duration::ZERO), 0);
+    assert!(Path::new("/").exists());
+}
