@@ -1,1 +1,46 @@
-//! placeholder
+//! The pipe language: a YAML or Markdown file becomes a [`Pipe`] that can not
+//! be wrong, or every fault of it at once, each at its place.
+//!
+//! Pure: the bytes of a file come in, and what has to be looked up on the disk
+//! is asked through [`Lookup`].
+
+mod check;
+mod codes;
+mod diagnostic;
+mod duration;
+mod fields;
+mod identity;
+mod inputs;
+mod model;
+mod source;
+mod template;
+mod tree;
+mod yaml;
+
+pub use check::{Checked, Lookup, NoLookup, check, from_definition};
+pub use codes::{Code, Explanation, explain};
+pub use diagnostic::{Colour, Diagnostic, Severity, render};
+pub use duration::{format_duration, parse_duration};
+pub use identity::{Identities, difference};
+pub use inputs::{InputError, Values, resolve, values_from_file};
+pub use model::*;
+pub use source::Source;
+pub use template::{Bindings, Template, TemplateError, Uses};
+pub use tree::Span;
+
+/// The JSON schema of pipe files.
+pub const SCHEMA: &str = include_str!("pipe.schema.json");
+
+/// The name of the environment variable that carries the input `key`.
+pub fn input_variable(key: &str) -> String {
+    format!("OMNE_INPUT_{}", variable_part(key))
+}
+
+/// The name of the environment variable that carries the output `key` of `node`.
+pub fn output_variable(node: &str, key: &str) -> String {
+    format!("OMNE_OUTPUTS_{}_{}", variable_part(node), variable_part(key))
+}
+
+fn variable_part(name: &str) -> String {
+    name.chars().map(|c| if matches!(c, '-' | '.') { '_' } else { c.to_ascii_uppercase() }).collect()
+}

@@ -1,0 +1,259 @@
+//! From a file to a [`Pipe`], with every fault gathered. One family of faults
+//! a file: the shape of nodes, their graph, inputs, templates, bash.
+
+mod bash;
+mod graph;
+mod inputs;
+mod node;
+mod templates;
+
+use std::num::NonZeroU32;
+
+use omne_dag::NodeIx;
+use omne_events::{NodeId, PipeName, WorkspaceMode};
+use rustc_hash::FxHashMap;
+
+use crate::{
+    codes::Code,
+    diagnostic::{Diagnostic, Severity},
+    fields::{Faults, Fields, Spanned},
+    model::{Definition, Node, Pipe},
+    source::Source,
+    tree::{Kind, Span, Tree, write_text},
+    yaml,
+};
+
+/// What has to be looked up outside the file.
+pub trait Lookup {
+    /// Whether the gate's script is there and usable; else why not.
+    fn gate(&self, name: &str) -> Result<(), String>;
+    /// Whether the command's file is there; else why not.
+    fn command(&self, name: &str) -> Result<(), String>;
+}
+
+/// Takes every name for granted: for definitions from a log.
+#[derive(Debug, Clone, Copy)]
+pub struct NoLookup;
+
+impl Lookup for NoLookup {
+    fn gate(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn command(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// What a check gives.
+#[derive(Debug)]
+pub struct Checked {
+    /// The pipe, unless it has errors.
+    pub pipe: Option<Pipe>,
+    /// All faults, in the file's order.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Checked {
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count()
+    }
+}
+
+const PIPE_KEYS: &[&str] = &[
+    "name",
+    "version",
+    "description",
+    "default_model",
+    "agent",
+    "workspace",
+    "jobs",
+    "timeout",
+    "env",
+    "inputs",
+    "nodes",
+];
+
+/// A node as far as it could be read, with the places that later checks need.
+struct Draft<'t> {
+    /// `None` when the id is missing or misspelt.
+    node: Option<Node>,
+    id_at: Span,
+    depends_on: Vec<Spanned<&'t str>>,
+    when_at: Option<Span>,
+}
+
+/// Checks a pipe file.
+pub fn check(source: &Source, lookup: &dyn Lookup) -> Checked {
+    let mut faults = Faults::default();
+    let pipe = match yaml::parse(source.yaml(), source.first_line()) {
+        Ok(tree) => read(&tree, source, lookup, &mut faults),
+        Err(fault) => {
+            faults.0.push(fault);
+            None
+        }
+    };
+    let mut diagnostics = faults.0;
+    diagnostics.sort_by_key(|fault| fault.at);
+    let failed = diagnostics.iter().any(|fault| fault.severity() == Severity::Error);
+    Checked { pipe: pipe.filter(|_| !failed), diagnostics }
+}
+
+/// The pipe of a definition that a log carries.
+///
+/// # Errors
+/// The faults: the log is not of this version, or was changed.
+pub fn from_definition(json: &str) -> Result<Pipe, Vec<Diagnostic>> {
+    let mut faults = Faults::default();
+    let value: serde_json::Value = serde_json::from_str(json)
+        .map_err(|error| vec![Diagnostic::error(Code::Syntax, Span::default(), error.to_string())])?;
+    let source = Source::definition(json);
+    let pipe = read(&Tree::from_json(&value), &source, &NoLookup, &mut faults);
+    let failed = faults.0.iter().any(|fault| fault.severity() == Severity::Error);
+    pipe.filter(|_| !failed).ok_or(faults.0)
+}
+
+fn read(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Option<Pipe> {
+    let fields = Fields::new(tree, "a pipe", PIPE_KEYS, faults)?;
+    let name = required(&fields, "name", "`name: my-pipe`", faults)
+        .and_then(|_| fields.text("name", faults))
+        .and_then(|text| PipeName::new(text.value).map_err(|error| bad_name(text.at, &error, faults)).ok());
+    let version = required(&fields, "version", "`version: 1`", faults)
+        .and_then(|_| fields.integer("version", 1..=u64::MAX, Code::OutOfRange, faults));
+    let description = fields.text("description", faults).map(|text| text.value.to_owned());
+    let default_model = fields.text("default_model", faults).map(|text| text.value.into());
+    let agent = fields.text("agent", faults).map(|text| text.value.into());
+    let modes = [("worktree", WorkspaceMode::Worktree), ("root", WorkspaceMode::Root)];
+    let workspace = fields.choice("workspace", &modes, faults);
+    let jobs = fields.integer("jobs", 1..=100_000, Code::OutOfRange, faults);
+    let timeout = fields.duration("timeout", faults);
+    let env = node::environment(&fields, faults);
+    let inputs = inputs::declarations(&fields, faults);
+    let list = node_list(&fields, faults)?;
+
+    let mut drafts: Vec<Draft<'_>> =
+        list.iter().map(|tree| node::draft(tree, source, lookup, faults)).collect();
+    let mut index = FxHashMap::default();
+    for (place, draft) in drafts.iter().enumerate() {
+        let Some(node) = &draft.node else { continue };
+        if index.insert(node.id.clone(), NodeIx::new(place)).is_some() {
+            let message = format!("a node with the id `{}` was there before", node.id);
+            faults
+                .add(Code::DuplicateId, draft.id_at, message)
+                .with_help("ids are unique: rename one of them");
+        }
+    }
+    let dependencies = graph::dependencies(&drafts, &index, faults);
+    let graph = graph::build(&drafts, &dependencies, faults);
+    templates::check(&drafts, graph.as_ref(), &index, &inputs, source, faults);
+    let graph = graph?;
+    graph::never_runs(&drafts, &graph, faults);
+
+    let definition = definition(tree);
+    let nodes = drafts.iter_mut().map(|draft| draft.node.take()).collect::<Option<Vec<Node>>>()?;
+    Some(Pipe {
+        name: name?,
+        version: version?,
+        description,
+        default_model,
+        agent,
+        workspace,
+        jobs: jobs.and_then(|jobs| NonZeroU32::new(u32::try_from(jobs).ok()?)),
+        timeout,
+        env,
+        inputs,
+        nodes,
+        graph,
+        index,
+        definition,
+    })
+}
+
+fn node_list<'t>(fields: &Fields<'t>, faults: &mut Faults) -> Option<&'t [Tree<'t>]> {
+    let help = "give it at least one: `nodes: [{ id: hello, bash: \"echo hello\" }]`";
+    let Some(tree) = fields.get("nodes") else {
+        faults.add(Code::NoNodes, top(fields.at), "the pipe has no `nodes`").with_help(help);
+        return None;
+    };
+    match &tree.kind {
+        Kind::List(list) if !list.is_empty() => Some(list),
+        Kind::List(_) | Kind::Null => {
+            faults.add(Code::NoNodes, tree.at, "the pipe has no nodes").with_help(help);
+            None
+        }
+        Kind::Scalar { .. } | Kind::Map(_) => {
+            let message = format!("`nodes` has to be a list, this is {}", tree.describe());
+            faults.add(Code::WrongType, tree.at, message).with_help("begin each node with `- id: …`");
+            None
+        }
+    }
+}
+
+fn required(fields: &Fields<'_>, key: &str, example: &str, faults: &mut Faults) -> Option<()> {
+    if fields.get(key).is_some() {
+        return Some(());
+    }
+    let message = format!("the pipe has no `{key}`");
+    faults.add(Code::MissingKey, top(fields.at), message).with_help(format!("add {example}"));
+    None
+}
+
+/// The first character of something that spans many lines.
+fn top(at: Span) -> Span {
+    Span { length: 1, ..at }
+}
+
+fn bad_name(at: Span, error: &omne_events::NameError, faults: &mut Faults) {
+    faults.add(Code::BadName, at, error.to_string());
+}
+
+/// The whole pipe as JSON, and where each node stands in it.
+fn definition(tree: &Tree<'_>) -> Definition {
+    let mut json = String::from("{");
+    let mut nodes = Vec::new();
+    let Kind::Map(entries) = &tree.kind else { return Definition { json, nodes } };
+    for (place, (key, value)) in entries.iter().enumerate() {
+        if place > 0 {
+            json.push(',');
+        }
+        let key = key.key_text();
+        write_text(&key, &mut json);
+        json.push(':');
+        match &value.kind {
+            Kind::List(list) if key == "nodes" => {
+                for (place, node) in list.iter().enumerate() {
+                    json.push(if place > 0 { ',' } else { '[' });
+                    let from = json.len();
+                    node.write_json(&mut json);
+                    nodes.push(from..json.len());
+                }
+                json.push(']');
+            }
+            _ => value.write_json(&mut json),
+        }
+    }
+    json.push('}');
+    json.shrink_to_fit();
+    Definition { json, nodes }
+}
+
+/// Where `needle` stands in the value that begins at `at`; the value's own place when it can't be found.
+fn locate(source: &Source, at: Span, needle: &str) -> Span {
+    const MOST_LINES: u32 = 500;
+    for line in at.line..at.line.saturating_add(MOST_LINES) {
+        let Some(text) = source.line(line) else { break };
+        let skip = if line == at.line { at.column.saturating_sub(1) as usize } else { 0 };
+        let from = text.char_indices().nth(skip).map_or(text.len(), |(byte, _)| byte);
+        if let Some(found) = text[from..].find(needle) {
+            let column = text[..from + found].chars().count() + 1;
+            let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            return Span { line, column: small(column), length: small(needle.chars().count()) };
+        }
+    }
+    at
+}
+
+type Index = FxHashMap<NodeId, NodeIx>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! What depends on what.
+
+use omne_dag::{Graph, NodeIx, TriggerRule};
+
+use super::{Draft, Index};
+use crate::{
+    codes::Code,
+    fields::{Faults, suggest},
+    model::Node,
+};
+
+/// Each node's dependencies, those that exist.
+pub(super) fn dependencies(drafts: &[Draft<'_>], index: &Index, faults: &mut Faults) -> Vec<Vec<NodeIx>> {
+    // A search for a similar name looks at every node, so only the first few faults get one.
+    const SUGGESTIONS: usize = 20;
+    let mut suggestions = 0;
+    let mut all = Vec::with_capacity(drafts.len());
+    for (place, draft) in drafts.iter().enumerate() {
+        let mut found: Vec<NodeIx> = Vec::with_capacity(draft.depends_on.len());
+        let name = draft.node.as_ref().map_or("?", |node| node.id.as_str());
+        for dependency in &draft.depends_on {
+            match index.get(dependency.value) {
+                Some(target) if target.place() == place => {
+                    let message = format!("node `{name}` depends on itself");
+                    faults.add(Code::SelfDependency, dependency.at, message).with_help("remove it");
+                }
+                Some(target) if found.contains(target) => {
+                    let message = format!("node `{name}` names `{}` twice", dependency.value);
+                    faults.add(Code::DuplicateDependency, dependency.at, message).with_help("once is enough");
+                }
+                Some(target) => found.push(*target),
+                None => {
+                    let message =
+                        format!("node `{name}` depends on `{}`, which does not exist", dependency.value);
+                    let fault = faults.add(Code::UnknownDependency, dependency.at, message);
+                    suggestions += 1;
+                    let near = (suggestions <= SUGGESTIONS)
+                        .then(|| suggest(dependency.value, index.keys().map(omne_events::NodeId::as_str)));
+                    if let Some(near) = near.flatten() {
+                        fault.with_help(format!("did you mean `{near}`?"));
+                    }
+                }
+            }
+        }
+        all.push(found);
+    }
+    all
+}
+
+/// The graph, unless there are rings.
+pub(super) fn build(
+    drafts: &[Draft<'_>],
+    dependencies: &[Vec<NodeIx>],
+    faults: &mut Faults,
+) -> Option<Graph> {
+    match Graph::new(dependencies) {
+        Ok(graph) => Some(graph),
+        Err(cycles) => {
+            for cycle in cycles {
+                let name =
+                    |node: &NodeIx| drafts[node.place()].node.as_ref().map_or("?", |node| node.id.as_str());
+                let mut names: Vec<&str> = cycle.0.iter().map(name).collect();
+                names.push(names[0]);
+                let message = format!("nodes depend on each other in a ring: {}", names.join(" → "));
+                let fault = faults.add(Code::Cycle, drafts[cycle.0[0].place()].id_at, message);
+                fault.with_help("each depends on the next one; remove one of these dependencies");
+            }
+            None
+        }
+    }
+}
+
+/// Warns of nodes that can never start, and of outputs that share their variables.
+pub(super) fn never_runs(drafts: &[Draft<'_>], graph: &Graph, faults: &mut Faults) {
+    let node = |ix: NodeIx| drafts[ix.place()].node.as_ref();
+    let mut never = vec![false; graph.len()];
+    for &ix in graph.order() {
+        let Some(Node { trigger_rule, when, id, .. }) = node(ix) else { continue };
+        let dependencies = graph.dependencies(ix);
+        let lost = |d: &&NodeIx| never[d.place()];
+        let why = if when.as_ref().is_some_and(|when| when.constant() == Some(false)) {
+            Some("its `when` is always false".to_owned())
+        } else {
+            let cause = match trigger_rule {
+                TriggerRule::AllSuccess => dependencies.iter().find(lost),
+                TriggerRule::OneSuccess => {
+                    dependencies.first().filter(|_| dependencies.iter().all(|d| never[d.place()]))
+                }
+                TriggerRule::AllDone | TriggerRule::NoneFailed => None,
+            };
+            cause.and_then(|d| node(*d)).map(|cause| format!("`{}`, which it needs, never runs", cause.id))
+        };
+        if let Some(why) = why {
+            never[ix.place()] = true;
+            let draft = &drafts[ix.place()];
+            let at = draft.when_at.unwrap_or(draft.id_at);
+            faults.add(Code::NeverRuns, at, format!("node `{id}` can never run: {why}"));
+        }
+    }
+    let mut variables = rustc_hash::FxHashMap::default();
+    for draft in drafts {
+        let Some(node) = &draft.node else { continue };
+        // Ids of capitals, digits and `_` alone are their own variable part; most pipes have no clash to look for.
+        let part = crate::variable_part(node.id.as_str());
+        match variables.get(&part) {
+            Some(other) if *other != &node.id => {
+                let message = format!("the outputs of `{}` and `{other}` have the same variables", node.id);
+                faults.add(Code::EnvironmentClash, draft.id_at, message).with_help("rename one of the nodes");
+            }
+            Some(_) => {}
+            None => {
+                variables.insert(part, &node.id);
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! One node: its keys, its kind, its values.
+
+use std::num::NonZeroU32;
+
+use omne_dag::TriggerRule;
+use omne_events::{ErrorKind, NodeId};
+
+use super::{Draft, bad_name, bash, locate, top};
+use crate::{
+    check::Lookup,
+    codes::Code,
+    fields::{Faults, Fields, Spanned, suggest},
+    model::{
+        Ai, BLOCKED, Body, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, FileName, Node, Retry, RetryOn, RoundBody,
+        Rounds,
+    },
+    source::Source,
+    template::Template,
+    tree::{Kind, Span, Tree},
+};
+
+const KINDS: [&str; 4] = ["command", "prompt", "bash", "loop"];
+const AI_KEYS: [&str; 7] =
+    ["model", "agent", "allowed_tools", "max_turns", "idle_timeout", "agent_args", "budget_usd"];
+pub(super) const NODE_KEYS: &[&str] = &[
+    "id",
+    "command",
+    "prompt",
+    "bash",
+    "loop",
+    "depends_on",
+    "trigger_rule",
+    "when",
+    "timeout",
+    "retry",
+    "gate",
+    "env",
+    "cwd",
+    "always",
+    "model",
+    "agent",
+    "allowed_tools",
+    "max_turns",
+    "idle_timeout",
+    "agent_args",
+    "budget_usd",
+];
+const LOOP_KEYS: &[&str] = &["command", "prompt", "until", "max_iterations", "fresh_context"];
+const RETRY_KEYS: &[&str] = &["max", "delay", "backoff", "max_delay", "on"];
+/// The longest script that the kernel takes as one argument.
+const MOST_BASH: usize = 128 * 1024 - 1;
+
+pub(super) fn draft<'t>(
+    tree: &'t Tree<'t>,
+    source: &Source,
+    lookup: &dyn Lookup,
+    faults: &mut Faults,
+) -> Draft<'t> {
+    let nothing = Draft { node: None, id_at: top(tree.at), depends_on: Vec::new(), when_at: None };
+    let Some(fields) = Fields::new(tree, "a node", NODE_KEYS, faults) else { return nothing };
+    let id = id(&fields, faults);
+    let id_at = fields.get("id").map_or(top(tree.at), |id| id.at);
+    let depends_on = fields.texts("depends_on", faults).unwrap_or_default();
+    let body = body(&fields, id_at, source, lookup, faults);
+    let ai = ai(&fields, faults);
+    let rules: Vec<_> = TriggerRule::ALL.map(|rule| (rule.as_str(), rule)).into();
+    let trigger_rule = fields.choice("trigger_rule", &rules, faults).unwrap_or_default();
+    let when = fields.text("when", faults);
+    let node = Node {
+        trigger_rule,
+        when: when.and_then(|text| template(text, Template::expression, source, faults)),
+        timeout: fields.duration("timeout", faults).unwrap_or(DEFAULT_TIMEOUT),
+        retry: retry(&fields, faults).map(Box::new),
+        gate: file(&fields, "gate", Code::MissingGate, |name| lookup.gate(name), faults),
+        env: environment(&fields, faults),
+        cwd: cwd(&fields, faults),
+        always: fields.boolean("always", faults).unwrap_or(false),
+        id: match id.clone() {
+            Some(id) => id,
+            None => return Draft { depends_on, ..nothing },
+        },
+        body: match body {
+            Some(body) => body,
+            // The fault is reported; later checks only need something that stands for it.
+            None => Body::Bash(String::new()),
+        },
+        ai,
+    };
+    Draft { node: Some(node), id_at, depends_on, when_at: when.map(|text| text.at) }
+}
+
+fn id(fields: &Fields<'_>, faults: &mut Faults) -> Option<NodeId> {
+    if fields.get("id").is_none() {
+        faults.add(Code::MissingKey, top(fields.at), "the node has no `id`").with_help("add `id: some-name`");
+        return None;
+    }
+    let text = fields.text("id", faults)?;
+    NodeId::new(text.value).map_err(|error| bad_name(text.at, &error, faults)).ok()
+}
+
+fn body(
+    fields: &Fields<'_>,
+    id_at: Span,
+    source: &Source,
+    lookup: &dyn Lookup,
+    faults: &mut Faults,
+) -> Option<Body> {
+    let kinds: Vec<&str> = KINDS.into_iter().filter(|kind| fields.get(kind).is_some()).collect();
+    match kinds[..] {
+        [] => {
+            let fault = faults.add(Code::NoKind, id_at, "the node does nothing");
+            fault.with_help("give it one of `bash`, `prompt`, `command` or `loop`");
+            return None;
+        }
+        [_] => {}
+        [first, second, ..] => {
+            let at = fields.key_at(second).unwrap_or(id_at);
+            let fault =
+                faults.add(Code::SeveralKinds, at, format!("the node has a `{first}` and a `{second}`"));
+            fault.with_help("split it into two nodes, the second with `depends_on`");
+        }
+    }
+    match kinds[0] {
+        "bash" => {
+            let script = fields.text("bash", faults)?;
+            for key in AI_KEYS {
+                if let Some(at) = fields.key_at(key) {
+                    let fault =
+                        faults.add(Code::AgentKeyOnBash, at, format!("`{key}` means nothing to a bash node"));
+                    fault.with_help("remove it");
+                }
+            }
+            if script.value.len() > MOST_BASH {
+                let message = "the script is longer than 128 KiB, more than the kernel takes as one argument";
+                faults
+                    .add(Code::OutOfRange, top(script.at), message)
+                    .with_help("put it into a file and call that");
+            }
+            bash::check(script, source, faults);
+            Some(Body::Bash(script.value.to_owned()))
+        }
+        "prompt" => {
+            let text = fields.text("prompt", faults)?;
+            template(text, Template::text, source, faults).map(Body::Prompt)
+        }
+        "command" => file(fields, "command", Code::MissingCommand, |name| lookup.command(name), faults)
+            .map(Body::Command),
+        _ => rounds(fields.get("loop")?, source, lookup, faults).map(|rounds| Body::Loop(Box::new(rounds))),
+    }
+}
+
+fn rounds(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Option<Rounds> {
+    let fields = Fields::new(tree, "a loop", LOOP_KEYS, faults)?;
+    let (prompt, command) = (fields.get("prompt").is_some(), fields.get("command").is_some());
+    let body = match (prompt, command) {
+        (true, false) => fields
+            .text("prompt", faults)
+            .and_then(|text| template(text, Template::text, source, faults))
+            .map(RoundBody::Prompt),
+        (false, true) => file(&fields, "command", Code::MissingCommand, |name| lookup.command(name), faults)
+            .map(RoundBody::Command),
+        (true, true) => {
+            let at = fields.key_at("command").unwrap_or(top(tree.at));
+            faults
+                .add(Code::LoopBody, at, "the loop has a `prompt` and a `command`")
+                .with_help("keep one of them");
+            None
+        }
+        (false, false) => {
+            let fault = faults.add(Code::LoopBody, top(tree.at), "the loop has nothing to do");
+            fault.with_help("give it a `prompt` or a `command`");
+            None
+        }
+    };
+    let until = match fields.text("until", faults) {
+        Some(until) => check_until(until, faults),
+        None => {
+            if fields.get("until").is_none_or(|until| matches!(until.kind, Kind::Null)) {
+                let fault = faults.add(Code::BadUntil, top(tree.at), "the loop has no `until`");
+                fault.with_help("name the line that ends it: `until: ALL_TASKS_COMPLETE`");
+            }
+            None
+        }
+    };
+    const DEFAULT_ITERATIONS: u64 = 10;
+    let most = match fields.get("max_iterations") {
+        Some(_) => fields.integer("max_iterations", 1..=1000, Code::IterationBounds, faults),
+        None => Some(DEFAULT_ITERATIONS),
+    };
+    let fresh_context = fields.boolean("fresh_context", faults).unwrap_or(false);
+    Some(Rounds {
+        body: body?,
+        until: until?.into(),
+        max_iterations: u32::try_from(most?).unwrap_or(1000),
+        fresh_context,
+    })
+}
+
+fn check_until<'t>(until: Spanned<&'t str>, faults: &mut Faults) -> Option<&'t str> {
+    let text = until.value.trim();
+    let why = if text.is_empty() {
+        "it is empty"
+    } else if text == BLOCKED {
+        "`BLOCKED` is how an agent says that it can not go on"
+    } else if text.contains('\n') {
+        "it has several lines"
+    } else {
+        return Some(text);
+    };
+    let fault = faults.add(Code::BadUntil, until.at, format!("this `until` can not be used: {why}"));
+    fault.with_help("use a word that the agent says on a line of its own, such as `ALL_TASKS_COMPLETE`");
+    None
+}
+
+fn ai(fields: &Fields<'_>, faults: &mut Faults) -> Option<Box<Ai>> {
+    let own = |texts: Vec<Spanned<&str>>| texts.iter().map(|text| text.value.into()).collect();
+    let ai = Ai {
+        model: fields.text("model", faults).map(|text| text.value.into()),
+        agent: fields.text("agent", faults).map(|text| text.value.into()),
+        allowed_tools: fields.texts("allowed_tools", faults).map(own),
+        max_turns: fields
+            .integer("max_turns", 1..=1_000_000, Code::OutOfRange, faults)
+            .and_then(|turns| NonZeroU32::new(u32::try_from(turns).ok()?)),
+        idle_timeout: fields.duration("idle_timeout", faults).unwrap_or(DEFAULT_IDLE_TIMEOUT),
+        agent_args: fields
+            .texts("agent_args", faults)
+            .map_or_else(Vec::new, |texts| texts.iter().map(|text| text.value.to_owned()).collect()),
+        budget_usd: fields.number("budget_usd", 0.0, faults),
+    };
+    fields.get("bash").is_none().then(|| Box::new(ai))
+}
+
+fn retry(fields: &Fields<'_>, faults: &mut Faults) -> Option<Retry> {
+    let fields = Fields::new(fields.get("retry")?, "`retry`", RETRY_KEYS, faults)?;
+    if fields.get("max").is_none() {
+        let fault = faults.add(Code::MissingKey, top(fields.at), "`retry` has no `max`");
+        fault.with_help("say how many further attempts there may be: `max: 2`");
+    }
+    let max = fields.integer("max", 0..=1000, Code::OutOfRange, faults);
+    let known = ErrorKind::ALL.map(ErrorKind::as_str);
+    let mut on = Vec::new();
+    for text in fields.texts("on", faults).unwrap_or_default() {
+        match ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == text.value) {
+            Some(kind) => on.push(RetryOn::Kind(kind)),
+            None => {
+                if let Some(near) = suggest(text.value, known.into_iter()) {
+                    let message =
+                        format!("`{}` is neither a kind of failure nor a class known to be one", text.value);
+                    faults.add(Code::BadValue, text.at, message).with_help(format!("did you mean `{near}`?"));
+                }
+                on.push(RetryOn::Class(text.value.into()));
+            }
+        }
+    }
+    Some(Retry {
+        max: u32::try_from(max?).unwrap_or(0),
+        delay: fields.duration("delay", faults).unwrap_or(std::time::Duration::ZERO),
+        backoff: fields.number("backoff", 1.0, faults).unwrap_or(1.0),
+        max_delay: fields.duration("max_delay", faults),
+        on,
+    })
+}
+
+/// `env:` of a pipe or a node.
+pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(String, String)> {
+    let Some(tree) = fields.get("env") else { return Vec::new() };
+    let Kind::Map(entries) = &tree.kind else {
+        faults.add(Code::WrongType, tree.at, format!("`env` has to be a map, this is {}", tree.describe()));
+        return Vec::new();
+    };
+    let mut variables: Vec<(String, String)> = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let name = key.key_text();
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.is_empty()
+            && !name.as_bytes()[0].is_ascii_digit();
+        if !is_name {
+            let fault =
+                faults.add(Code::BadEnvironment, key.at, format!("`{name}` is no name of a variable"));
+            fault.with_help("use letters, digits and `_`, and begin with a letter or `_`");
+        } else if name.starts_with("OMNE_") {
+            let fault = faults.add(Code::BadEnvironment, key.at, format!("`{name}` is set by omne itself"));
+            fault.with_help("names that begin with `OMNE_` are reserved: use another one");
+        } else if variables.iter().any(|(other, _)| *other == name) {
+            faults.add(Code::DuplicateKey, key.at, format!("the variable `{name}` stands twice"));
+        }
+        match &value.kind {
+            Kind::Scalar { text, .. } => variables.push((name, text.clone().into_owned())),
+            Kind::Null => variables.push((name, String::new())),
+            Kind::List(_) | Kind::Map(_) => {
+                let message = format!("the value of `{name}` has to be a text, this is {}", value.describe());
+                faults.add(Code::BadEnvironment, value.at, message);
+            }
+        }
+    }
+    variables
+}
+
+fn cwd(fields: &Fields<'_>, faults: &mut Faults) -> Option<String> {
+    let text = fields.text("cwd", faults)?;
+    let path = std::path::Path::new(text.value);
+    let inside = |part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir);
+    if text.value.is_empty() || !path.components().all(inside) {
+        let fault = faults.add(Code::BadPath, text.at, "`cwd` has to lead into the workspace");
+        fault.with_help("write a relative path without `..`");
+        return None;
+    }
+    Some(text.value.to_owned())
+}
+
+/// The name of a file below `dist/` that has to exist.
+fn file(
+    fields: &Fields<'_>,
+    key: &'static str,
+    missing: Code,
+    lookup: impl Fn(&str) -> Result<(), String>,
+    faults: &mut Faults,
+) -> Option<FileName> {
+    let text = fields.text(key, faults)?;
+    let name = FileName::new(text.value).map_err(|error| {
+        let message = error.to_string().replace("node id", key);
+        faults.add(Code::BadName, text.at, message);
+    });
+    let name = name.ok()?;
+    if let Err(why) = lookup(name.as_str()) {
+        faults.add(missing, text.at, format!("the {key} `{name}` can not be used")).with_help(why);
+    }
+    Some(name)
+}
+
+fn template(
+    text: Spanned<&str>,
+    parse: impl Fn(&str) -> Result<(Template, Vec<crate::template::Name>), crate::template::TemplateError>,
+    source: &Source,
+    faults: &mut Faults,
+) -> Option<Template> {
+    match parse(text.value) {
+        Ok((template, _)) => Some(template),
+        Err(error) => {
+            let line = error.line.and_then(|line| text.value.lines().nth(line.checked_sub(1)?));
+            let at = line.map_or(text.at, |line| locate(source, text.at, line.trim()));
+            faults.add(Code::TemplateSyntax, at, error.message);
+            None
+        }
+    }
+}

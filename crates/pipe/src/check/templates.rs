@@ -1,0 +1,128 @@
+//! The names in prompts and conditions.
+
+use omne_dag::Graph;
+
+use super::{Draft, Index, locate};
+use crate::{
+    codes::Code,
+    fields::{Faults, suggest},
+    model::{Body, InputDeclaration, RoundBody},
+    source::Source,
+    template::{Name, Template},
+    tree::Span,
+};
+
+pub(super) fn check(
+    drafts: &[Draft<'_>],
+    graph: Option<&Graph>,
+    index: &Index,
+    inputs: &[InputDeclaration],
+    source: &Source,
+    faults: &mut Faults,
+) {
+    for (place, draft) in drafts.iter().enumerate() {
+        let Some(node) = &draft.node else { continue };
+        let prompt = match &node.body {
+            Body::Prompt(prompt) => Some((prompt, InLoop::No)),
+            Body::Loop(rounds) => match &rounds.body {
+                RoundBody::Prompt(prompt) => Some((prompt, InLoop::Yes)),
+                RoundBody::Command(_) => None,
+            },
+            Body::Bash(_) | Body::Command(_) => None,
+        };
+        let when = node.when.as_ref().map(|when| (when, InLoop::No));
+        for (template, in_loop) in when.into_iter().chain(prompt) {
+            let is_when =
+                in_loop == InLoop::No && node.when.as_ref().is_some_and(|when| std::ptr::eq(when, template));
+            let parsed = if is_when {
+                Template::expression(template.source())
+            } else {
+                Template::text(template.source())
+            };
+            let Ok((_, names)) = parsed else { continue };
+            let at = if is_when { draft.when_at.unwrap_or(draft.id_at) } else { draft.id_at };
+            let ancestors = std::cell::OnceCell::new();
+            let is_ancestor = |id: &str| {
+                // In a ring nobody can say who comes first; the ring is the fault.
+                let Some(graph) = graph else { return true };
+                let of = ancestors.get_or_init(|| graph.ancestors(omne_dag::NodeIx::new(place)));
+                index.get(id).is_some_and(|ix| of[ix.place()])
+            };
+            let scope = Scope { inputs, index, in_loop, is_ancestor: &is_ancestor };
+            for name in names {
+                scope.check(&name, |needle| locate(source, at, needle), faults);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InLoop {
+    Yes,
+    No,
+}
+
+struct Scope<'a> {
+    inputs: &'a [InputDeclaration],
+    index: &'a Index,
+    in_loop: InLoop,
+    is_ancestor: &'a dyn Fn(&str) -> bool,
+}
+
+impl Scope<'_> {
+    fn check(&self, name: &Name, locate: impl Fn(&str) -> Span, faults: &mut Faults) {
+        match name {
+            Name::AllInputs | Name::AllNodes | Name::RunId => {}
+            Name::Iteration if self.in_loop == InLoop::Yes => {}
+            Name::Iteration => {
+                let fault =
+                    faults.add(Code::UnknownName, locate("iteration"), "`iteration` exists in loops alone");
+                fault.with_help("remove it, or make the node a `loop`");
+            }
+            Name::Input(key) => {
+                if !self.inputs.iter().any(|input| input.key == *key) {
+                    let message = format!("the pipe has no input `{key}`");
+                    let fault = faults.add(Code::UnknownName, locate(key), message);
+                    match suggest(key, self.inputs.iter().map(|input| input.key.as_str())) {
+                        Some(near) => fault.with_help(format!("did you mean `{near}`?")),
+                        None => fault.with_help("declare it under `inputs`"),
+                    }
+                }
+            }
+            Name::Node { id, field } => {
+                if !self.index.contains_key(id.as_str()) {
+                    let fault =
+                        faults.add(Code::UnknownName, locate(id), format!("the pipe has no node `{id}`"));
+                    match suggest(id, self.index.keys().map(omne_events::NodeId::as_str)) {
+                        Some(near) => fault.with_help(format!("did you mean `{near}`?")),
+                        None => fault.with_help("an id with `-` or `.` is written `nodes['my-id']`"),
+                    }
+                } else if !(self.is_ancestor)(id) {
+                    let message = format!("node `{id}` may not have run by then");
+                    let fault = faults.add(Code::NotAnAncestor, locate(id), message);
+                    fault.with_help(format!("add `{id}` to `depends_on`"));
+                }
+                if let Some(field) = field
+                    && field != "output"
+                    && field != "outputs"
+                {
+                    let fault =
+                        faults.add(Code::UnknownName, locate(field), format!("a node has no `{field}`"));
+                    fault.with_help("it has `output`, the text it printed, and `outputs.<key>`");
+                }
+            }
+            Name::Unknown(path) => {
+                let root = path.split('.').next().unwrap_or(path);
+                let fault = faults.add(Code::UnknownName, locate(root), format!("`{path}` does not exist"));
+                fault.with_help(match suggest(root, ["inputs", "nodes", "run", "iteration"].into_iter()) {
+                    Some("run") => "a run has only an id: `run.id`".to_owned(),
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => {
+                        "known are `inputs.<key>`, `nodes.<id>.output`, `nodes.<id>.outputs.<key>`, `run.id`"
+                            .to_owned()
+                    }
+                });
+            }
+        }
+    }
+}

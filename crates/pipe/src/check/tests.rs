@@ -1,0 +1,170 @@
+use std::path::Path;
+
+use super::*;
+use crate::{Code, Colour, render};
+
+/// No gate and no command exists.
+struct EmptyVolume;
+
+impl Lookup for EmptyVolume {
+    fn gate(&self, name: &str) -> Result<(), String> {
+        Err(format!("make `.omne/dist/hooks/{name}.sh`"))
+    }
+    fn command(&self, name: &str) -> Result<(), String> {
+        Err(format!("make `.omne/dist/cmds/{name}.md`"))
+    }
+}
+
+fn fixtures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pipes")
+}
+
+fn check_file(path: &Path, name: &str) -> (Source, Checked) {
+    match Source::new(name, std::fs::read(path).unwrap()) {
+        Ok(source) => {
+            let checked = check(&source, &EmptyVolume);
+            (source, checked)
+        }
+        Err((source, fault)) => (source, Checked { pipe: None, diagnostics: vec![fault] }),
+    }
+}
+
+fn report(name: &str, path: &Path) -> String {
+    let (source, checked) = check_file(path, name);
+    let shown: Vec<String> = checked.diagnostics.iter().map(|d| render(d, &source, Colour::No)).collect();
+    shown.join("\n\n")
+}
+
+#[test]
+fn every_bad_pipe_is_told_what_is_wrong_with_it() {
+    let mut all = String::new();
+    let mut files: Vec<_> =
+        std::fs::read_dir(fixtures().join("bad")).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    for path in files {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        all += &format!("──── {name}\n{}\n\n", report(&name, &path));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn every_code_has_a_fixture_that_shows_it() {
+    let names: Vec<String> = std::fs::read_dir(fixtures().join("bad"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap().to_uppercase())
+        .collect();
+    // A file of more than 32 MiB is made in a test of its own, not kept.
+    for code in Code::ALL.iter().filter(|code| **code != Code::TooLarge) {
+        assert!(names.iter().any(|name| name.starts_with(code.as_str())), "{} has no fixture", code.as_str());
+    }
+}
+
+#[test]
+fn each_fixture_shows_the_code_in_its_name() {
+    for file in std::fs::read_dir(fixtures().join("bad")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let (_, checked) = check_file(&path, &name);
+        let codes: Vec<String> = checked.diagnostics.iter().map(|d| d.code.as_str().to_lowercase()).collect();
+        assert!(name == "many.yaml" || codes.iter().any(|code| name.starts_with(code)), "{name}: {codes:?}");
+        assert_eq!(checked.pipe.is_none(), !name.starts_with('w'), "{name}");
+    }
+}
+
+/// The sentence of an explanation is only believed if its examples behave as it says.
+#[test]
+fn good_examples_of_nodes_are_good_and_bad_ones_bad() {
+    for code in Code::ALL {
+        let explanation = code.explanation();
+        let is_node = |text: &str| text.starts_with("- id:");
+        if !is_node(explanation.bad) || !is_node(explanation.good) {
+            continue;
+        }
+        let codes = |nodes: &str| {
+            let nodes = if nodes.contains("bash:") || nodes.contains("prompt:") || *code == Code::NoKind {
+                nodes.to_owned()
+            } else {
+                nodes.replace("- id:", "- bash: make\n  id:")
+            };
+            let text = format!("name: p\nversion: 1\nnodes:\n{nodes}");
+            let checked = check(&Source::new("p.yaml", text.into_bytes()).unwrap(), &NoLookup);
+            checked.diagnostics.iter().map(|d| d.code).collect::<Vec<_>>()
+        };
+        assert!(codes(explanation.bad).contains(code), "bad example of {}", explanation.code);
+        assert!(!codes(explanation.good).contains(code), "good example of {}", explanation.code);
+    }
+}
+
+#[test]
+fn a_definition_from_a_log_is_the_same_pipe() {
+    for file in std::fs::read_dir(fixtures()).unwrap().map(|f| f.unwrap().path()).filter(|f| f.is_file()) {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        let source = Source::new(&name, std::fs::read(&file).unwrap()).unwrap();
+        let checked = check(&source, &NoLookup);
+        let pipe = checked.pipe.unwrap_or_else(|| panic!("{name}: {:?}", checked.diagnostics));
+        let again = from_definition(pipe.definition()).unwrap();
+        assert_eq!(again.definition(), pipe.definition(), "{name}");
+        for node in pipe.graph().nodes() {
+            assert_eq!(again.node_definition(node), pipe.node_definition(node), "{name}");
+            assert_eq!(format!("{:?}", again.node(node)), format!("{:?}", pipe.node(node)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_knows_the_same_keys_as_the_reader() {
+    let schema: serde_json::Value = serde_json::from_str(crate::SCHEMA).unwrap();
+    let keys = |at: &str| {
+        let mut keys: Vec<String> =
+            schema.pointer(at).unwrap().as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    let sorted = |keys: &[&str]| {
+        let mut keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(keys("/properties"), sorted(PIPE_KEYS));
+    assert_eq!(keys("/$defs/node/properties"), sorted(node::NODE_KEYS));
+}
+
+#[test]
+fn a_pipe_of_many_nodes_is_checked() {
+    let mut text = String::from("name: p\nversion: 1\nnodes:\n");
+    for i in 0..20_000 {
+        text += &format!(
+            "- id: n{i}\n  bash: 'true'\n  depends_on: [{}]\n",
+            if i > 0 { format!("n{}", i - 1) } else { String::new() }
+        );
+    }
+    let checked = check(&Source::new("p.yaml", text.into_bytes()).unwrap(), &NoLookup);
+    assert_eq!(checked.pipe.unwrap().nodes().len(), 20_000);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_checker_panic(text in "[ -~\n]{0,200}") {
+        if let Ok(source) = Source::new("p.yaml", text.into_bytes()) {
+            for diagnostic in check(&source, &NoLookup).diagnostics {
+                render(&diagnostic, &source, Colour::No);
+            }
+        }
+    }
+
+    #[test]
+    fn no_pipe_like_text_makes_the_checker_panic(
+        words in proptest::collection::vec(proptest::sample::select(vec![
+            "name", "version", "nodes", "id", "bash", "loop", "when", "inputs", ": ", "\n", "  ", "- ", "[", "]", "{", "}",
+            "a", "b", "1", "'", "\"", "{{", "}}", "&x", "*x", "|", ">", "#", "depends_on", "nodes.a.output", "ä",
+        ]), 0..60),
+    ) {
+        let text = format!("name: p\nversion: 1\nnodes:\n- id: a\n{}", words.concat());
+        if let Ok(source) = Source::new("p.yaml", text.into_bytes()) {
+            for diagnostic in check(&source, &NoLookup).diagnostics {
+                render(&diagnostic, &source, Colour::No);
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What a node is, as a digest: its definition, the inputs it uses, and what
+//! its ancestors are. A node that completed is kept by a resume with another
+//! pipe only if this has not changed.
+//!
+//! How long a node may take and how often it is tried again is no part of what
+//! it is: a higher timeout does not make a finished node run again.
+
+use omne_dag::NodeIx;
+use omne_events::{Digest, Hasher};
+use serde_json::{Map, Value};
+
+use crate::{
+    inputs::Values,
+    model::{Body, Node, Pipe, RoundBody},
+};
+
+/// Keys of a node that do not change what it does.
+const OPERATIONAL: [&str; 6] = ["timeout", "retry", "idle_timeout", "always", "budget_usd", "depends_on"];
+
+/// The digests of all nodes of a pipe, each computed when it is first asked for.
+#[derive(Debug)]
+pub struct Identities {
+    digests: Vec<Option<Digest>>,
+}
+
+impl Identities {
+    /// Nothing computed yet.
+    pub fn new(pipe: &Pipe) -> Self {
+        Self { digests: vec![None; pipe.nodes().len()] }
+    }
+
+    /// The digest of `node` in a run with these inputs.
+    pub fn of(&mut self, pipe: &Pipe, inputs: &Values, node: NodeIx) -> Digest {
+        // Down to what is known, then up again: no recursion, whatever the depth.
+        let mut stack = vec![node];
+        while let Some(&next) = stack.last() {
+            if self.digests[next.place()].is_some() {
+                stack.pop();
+                continue;
+            }
+            let missing = |d: &&NodeIx| self.digests[d.place()].is_none();
+            match pipe.graph().dependencies(next).iter().find(missing) {
+                Some(&dependency) => stack.push(dependency),
+                None => {
+                    let mut ancestors: Vec<Digest> = pipe
+                        .graph()
+                        .dependencies(next)
+                        .iter()
+                        .filter_map(|d| self.digests[d.place()])
+                        .collect();
+                    ancestors.sort_unstable();
+                    self.digests[next.place()] = Some(digest(pipe, inputs, next, &ancestors));
+                    stack.pop();
+                }
+            }
+        }
+        self.digests[node.place()].unwrap_or(Digest::ZERO)
+    }
+}
+
+fn digest(pipe: &Pipe, inputs: &Values, node: NodeIx, ancestors: &[Digest]) -> Digest {
+    let mut hasher = Hasher::new();
+    for (key, value) in parts(pipe, inputs, node) {
+        // Lengths first, so that no two different lists of parts have the same bytes.
+        hasher.update(&(key.len() as u64).to_le_bytes());
+        hasher.update(key.as_bytes());
+        hasher.update(&(value.len() as u64).to_le_bytes());
+        hasher.update(value.as_bytes());
+    }
+    for ancestor in ancestors {
+        hasher.update(&ancestor.text());
+    }
+    hasher.finish()
+}
+
+/// Everything that makes the node what it is, by name, in a fixed order.
+fn parts(pipe: &Pipe, inputs: &Values, node: NodeIx) -> Vec<(String, String)> {
+    let definition: Map<String, Value> = serde_json::from_str(pipe.node_definition(node)).unwrap_or_default();
+    let mut parts: Vec<(String, String)> = definition
+        .into_iter()
+        .filter(|(key, _)| !OPERATIONAL.contains(&key.as_str()))
+        .map(|(key, value)| (key, canonical(&value)))
+        .collect();
+    let model = pipe.node(node);
+    parts.extend(pipe.env().iter().map(|(name, value)| (format!("env.{name}"), value.clone())));
+    if model.ai.is_some() {
+        parts.extend(pipe.default_model().map(|name| ("default_model".into(), name.to_string())));
+        parts.extend(pipe.agent().map(|name| ("agent of the pipe".into(), name.to_string())));
+    }
+    let used = inputs.iter().filter(|(key, _)| uses_input(model, key));
+    parts.extend(used.map(|(key, value)| (format!("inputs.{key}"), canonical(value))));
+    parts.sort();
+    parts
+}
+
+/// JSON with its keys in order, so that their order in the file means nothing.
+fn canonical(value: &Value) -> String {
+    let mut value = value.clone();
+    value.sort_all_objects();
+    value.to_string()
+}
+
+fn uses_input(node: &Node, key: &str) -> bool {
+    let by_template = |template: &crate::Template| {
+        template.uses().inputs.as_ref().is_none_or(|inputs| inputs.iter().any(|input| input == key))
+    };
+    let variable = crate::input_variable(key);
+    let by_text = |text: &str| {
+        mentions(text, &variable)
+            // A script that puts the variable's name together, or looks at all of them, may use any.
+            || text.contains("OMNE_INPUT_$") || text.contains("OMNE_INPUT_*") || mentions(text, "OMNE_INPUT_")
+    };
+    let body = match &node.body {
+        Body::Bash(script) => by_text(script),
+        Body::Prompt(prompt) => by_template(prompt),
+        // A command's text is looked up when it runs; it may use any input.
+        Body::Command(_) => true,
+        Body::Loop(rounds) => match &rounds.body {
+            RoundBody::Prompt(prompt) => by_template(prompt),
+            RoundBody::Command(_) => true,
+        },
+    };
+    body || node.when.as_ref().is_some_and(by_template) || node.env.iter().any(|(_, value)| by_text(value))
+}
+
+/// Whether `name` occurs as a whole word.
+fn mentions(text: &str, name: &str) -> bool {
+    text.match_indices(name)
+        .any(|(at, _)| !text[at + name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+}
+
+/// What differs between a node of one pipe and the node of that name in another, in a few words.
+pub fn difference(before: (&Pipe, NodeIx), after: (&Pipe, NodeIx), inputs: &Values) -> Option<String> {
+    let (old, new) = (parts(before.0, inputs, before.1), parts(after.0, inputs, after.1));
+    let changed = |(key, value): &&(String, String)| !old.contains(&(key.clone(), value.clone()));
+    let gone = |(key, _): &&(String, String)| !new.iter().any(|(other, _)| other == key);
+    if let Some((key, _)) = new.iter().find(changed) {
+        return Some(format!("`{key}` changed"));
+    }
+    if let Some((key, _)) = old.iter().find(gone) {
+        return Some(format!("`{key}` was removed"));
+    }
+    let names = |pipe: &Pipe, node| {
+        let mut names: Vec<String> =
+            pipe.graph().dependencies(node).iter().map(|d| pipe.node(*d).id.to_string()).collect();
+        names.sort();
+        names
+    };
+    (names(before.0, before.1) != names(after.0, after.1)).then(|| "`depends_on` changed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{NoLookup, Source, check};
+
+    fn pipe(nodes: &str) -> Pipe {
+        let inputs = "inputs: { a: { default: '1' }, b: { default: '2' } }";
+        let text = format!("name: p\nversion: 1\n{inputs}\nnodes:\n{nodes}");
+        let checked = check(&Source::new("p.yaml", text.into_bytes()).unwrap(), &NoLookup);
+        checked.pipe.unwrap_or_else(|| panic!("{:?}", checked.diagnostics))
+    }
+
+    fn inputs(a: &str) -> Values {
+        vec![("a".into(), json!(a)), ("b".into(), json!("2"))]
+    }
+
+    fn digest_of(nodes: &str, a: &str, id: &str) -> Digest {
+        let pipe = pipe(nodes);
+        Identities::new(&pipe).of(&pipe, &inputs(a), pipe.find(id).unwrap())
+    }
+
+    #[test]
+    fn a_node_is_what_it_does_and_not_how_long_it_may_take() {
+        let base = digest_of("- {id: x, bash: make, env: {K: v, L: w}}", "1", "x");
+        assert_eq!(base, digest_of("- {env: {L: w, K: v}, bash: make, id: x}", "1", "x"), "order of keys");
+        assert_eq!(
+            base,
+            digest_of("- {id: x, bash: make, env: {K: v, L: w}, timeout: 5, retry: {max: 2}}", "1", "x")
+        );
+        assert_ne!(base, digest_of("- {id: x, bash: make all, env: {K: v, L: w}}", "1", "x"));
+        assert_ne!(base, digest_of("- {id: x, bash: make, env: {K: u, L: w}}", "1", "x"));
+    }
+
+    #[test]
+    fn a_change_reaches_all_descendants_and_nothing_else() {
+        let before = "- {id: x, bash: make}\n- {id: y, bash: test, depends_on: [x]}\n- {id: z, bash: lint}";
+        let after =
+            "- {id: x, bash: make all}\n- {id: y, bash: test, depends_on: [x]}\n- {id: z, bash: lint}";
+        assert_ne!(digest_of(before, "1", "y"), digest_of(after, "1", "y"));
+        assert_eq!(digest_of(before, "1", "z"), digest_of(after, "1", "z"));
+    }
+
+    #[test]
+    fn only_inputs_in_use_count() {
+        let nodes = "- {id: x, bash: 'echo \"$OMNE_INPUT_A\"'}\n- {id: y, bash: 'true'}\n- {id: z, bash: 'env | grep OMNE_INPUT_'}\n- {id: w, bash: 'true', when: inputs.a}";
+        for (id, uses) in [("x", true), ("y", false), ("z", true), ("w", true)] {
+            assert_eq!(digest_of(nodes, "1", id) != digest_of(nodes, "other", id), uses, "{id}");
+        }
+    }
+
+    #[test]
+    fn the_field_that_differs_is_named() {
+        let old = pipe("- {id: x, bash: make, gate: ok}");
+        let at = |pipe: &Pipe| pipe.find("x").unwrap();
+        for (new, what) in [
+            ("- {id: x, bash: make all, gate: ok}", Some("`bash` changed")),
+            ("- {id: x, bash: make}", Some("`gate` was removed")),
+            (
+                "- {id: y, bash: 'true'}\n- {id: x, bash: make, gate: ok, depends_on: [y]}",
+                Some("`depends_on` changed"),
+            ),
+            ("- {id: x, bash: make, gate: ok, timeout: 9}", None),
+        ] {
+            let new = pipe(new);
+            assert_eq!(difference((&old, at(&old)), (&new, at(&new)), &inputs("1")).as_deref(), what);
+        }
+    }
+
+    #[test]
+    fn a_chain_of_many_nodes_needs_no_stack() {
+        let mut nodes = String::from("- {id: n0, bash: 'true'}\n");
+        for i in 1..20_000 {
+            nodes += &format!("- {{id: n{i}, bash: 'true', depends_on: [n{}]}}\n", i - 1);
+        }
+        digest_of(&nodes, "1", "n19999");
+    }
+}

@@ -1,0 +1,152 @@
+//! A pipe file's bytes, and the YAML part of them.
+
+use crate::{codes::Code, diagnostic::Diagnostic, tree::Span};
+
+/// The largest pipe file: a pipe of 100,000 nodes takes about a third of it.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+
+/// A pipe file.
+#[derive(Debug, Clone)]
+pub struct Source {
+    name: String,
+    text: String,
+    /// Byte range of the YAML in `text`.
+    yaml: std::ops::Range<usize>,
+    /// The file's line in which the YAML begins.
+    first_line: u32,
+}
+
+impl Source {
+    /// The most bytes that are worth reading of a file: one more than a pipe may have.
+    pub const READ_LIMIT: u64 = MOST_BYTES as u64 + 1;
+
+    /// The file called `name`, by whose ending it is known whether it is Markdown.
+    ///
+    /// # Errors
+    /// When the bytes can not be a pipe; the given [`Source`] is empty then and only names the file.
+    pub fn new(name: &str, bytes: Vec<u8>) -> Result<Self, (Self, Diagnostic)> {
+        let nothing = Self { name: name.to_owned(), text: String::new(), yaml: 0..0, first_line: 1 };
+        let whole = |code, message: &str, help: &str| {
+            Diagnostic::error(code, Span::default(), message.to_owned()).help(help)
+        };
+        if bytes.len() > MOST_BYTES {
+            let fault = whole(
+                Code::TooLarge,
+                "the file is larger than 32 MiB",
+                "no pipe is that large; is this the right file?",
+            );
+            return Err((nothing, fault));
+        }
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let (line, column) = position(error.as_bytes(), error.utf8_error().valid_up_to());
+                let message = format!("the file is not UTF-8: line {line}, column {column}");
+                return Err((nothing, whole(Code::NotText, &message, "save it with the encoding UTF-8")));
+            }
+        };
+        if let Some(at) = text.find('\0') {
+            let (line, column) = position(text.as_bytes(), at);
+            let message = format!("the file has a NUL byte: line {line}, column {column}");
+            return Err((
+                nothing,
+                whole(Code::NotText, &message, "a pipe is a text file; is this the right file?"),
+            ));
+        }
+        let whole_text = 0..text.len();
+        let mut source = Self { yaml: whole_text, text, ..nothing };
+        if name.ends_with(".md")
+            && let Err(fault) = source.find_front_matter()
+        {
+            return Err((source, fault));
+        }
+        Ok(source)
+    }
+
+    /// A definition that came from a log.
+    pub(crate) fn definition(text: &str) -> Self {
+        Self { name: "definition".into(), text: text.to_owned(), yaml: 0..text.len(), first_line: 1 }
+    }
+
+    fn find_front_matter(&mut self) -> Result<(), Diagnostic> {
+        let start = if self.text.starts_with('\u{feff}') { 3 } else { 0 };
+        let mut lines = self.text[start..].split_inclusive('\n');
+        let mut offset = start + lines.next().map_or(0, str::len);
+        let top = Span { line: 1, column: 1, length: 1 };
+        if self.text[start..offset].trim_end() != "---" {
+            let fault = Diagnostic::error(Code::FrontMatter, top, "the file has no front matter".into());
+            return Err(
+                fault.help("a pipe in Markdown begins with a line `---`, the YAML, and another line `---`")
+            );
+        }
+        let from = offset;
+        for line in lines {
+            if line.trim_end() == "---" {
+                self.yaml = from..offset;
+                self.first_line = 2;
+                return Ok(());
+            }
+            offset += line.len();
+        }
+        let fault = Diagnostic::error(Code::FrontMatter, top, "the front matter does not end".into());
+        Err(fault.help("close it with a line `---`"))
+    }
+
+    /// The file's name as given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn yaml(&self) -> &str {
+        &self.text[self.yaml.clone()]
+    }
+
+    pub(crate) fn first_line(&self) -> u32 {
+        self.first_line
+    }
+
+    /// The line with that number, from 1.
+    pub(crate) fn line(&self, number: u32) -> Option<&str> {
+        self.text.lines().nth(number.checked_sub(1)? as usize)
+    }
+}
+
+/// Line and column, from 1, of a byte.
+fn position(bytes: &[u8], at: usize) -> (usize, usize) {
+    let before = &bytes[..at];
+    let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+    let column =
+        before.iter().rev().take_while(|&&b| b != b'\n').filter(|&&b| b & 0b1100_0000 != 0b1000_0000).count()
+            + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markdown_gives_its_front_matter() {
+        let source = Source::new("p.md", b"---\nname: x\n---\n# Doc\nname: y\n".to_vec()).unwrap();
+        assert_eq!((source.yaml(), source.first_line()), ("name: x\n", 2));
+        assert_eq!(source.line(2), Some("name: x"));
+    }
+
+    #[test]
+    fn what_can_not_be_a_pipe_is_refused_with_its_place() {
+        for (bytes, code) in [
+            (b"name: \xff".to_vec(), Code::NotText),
+            (b"name: \0".to_vec(), Code::NotText),
+            (vec![b' '; MOST_BYTES + 1], Code::TooLarge),
+        ] {
+            assert_eq!(Source::new("p.yaml", bytes).unwrap_err().1.code, code);
+        }
+        assert_eq!(Source::new("p.md", b"name: x".to_vec()).unwrap_err().1.code, Code::FrontMatter);
+        assert_eq!(Source::new("p.md", b"---\nname: x".to_vec()).unwrap_err().1.code, Code::FrontMatter);
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_is_found_by_line_and_column() {
+        assert_eq!(position("ab\nä\u{0}".as_bytes(), 5), (2, 2));
+    }
+}

@@ -1,0 +1,309 @@
+//! Prompts and `when` conditions: minijinja, with the names they use known
+//! beforehand. Rendering is bounded in steps, so that no template hangs a run.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use minijinja::{Environment, UndefinedBehavior};
+use omne_events::Outputs;
+use serde_json::{Value, json};
+
+/// The most steps of one rendering.
+const FUEL: u64 = 10_000_000;
+/// What minijinja itself provides.
+const FUNCTIONS: [&str; 4] = ["range", "dict", "debug", "namespace"];
+
+/// A text with `{{ … }}`, or an expression.
+#[derive(Debug, Clone)]
+pub struct Template {
+    source: String,
+    uses: Uses,
+}
+
+/// What a template needs to be told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// The inputs it names; `None` when it takes them as a whole.
+    pub inputs: Option<Vec<String>>,
+    /// The nodes it names; `None` when it takes them as a whole.
+    pub nodes: Option<Vec<String>>,
+    /// Whether it uses the text of a node's capture.
+    pub captures: bool,
+}
+
+/// A name in a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Name {
+    Input(String),
+    Node { id: String, field: Option<String> },
+    AllInputs,
+    AllNodes,
+    RunId,
+    Iteration,
+    Unknown(String),
+}
+
+/// Why a template gave nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    /// What minijinja says.
+    pub message: String,
+    /// The line of the template, from 1, where it says so.
+    pub line: Option<usize>,
+}
+
+impl From<minijinja::Error> for TemplateError {
+    fn from(error: minijinja::Error) -> Self {
+        let message = match error.detail() {
+            Some(detail) => format!("{}: {detail}", error.kind()),
+            None => error.kind().to_string(),
+        };
+        Self { message, line: error.line() }
+    }
+}
+
+/// What a template is filled with.
+#[derive(Debug, Clone, Default)]
+pub struct Bindings {
+    inputs: serde_json::Map<String, Value>,
+    nodes: serde_json::Map<String, Value>,
+    run_id: String,
+    iteration: Option<u32>,
+}
+
+impl Bindings {
+    /// With the inputs of a run.
+    pub fn new<'a>(run_id: &str, inputs: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Self {
+        let inputs = inputs.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect();
+        Self { inputs, run_id: run_id.to_owned(), ..Self::default() }
+    }
+
+    /// Adds a node with what it gave and printed.
+    pub fn node(&mut self, id: &str, outputs: Option<&Outputs>, capture: String) {
+        let outputs: BTreeMap<&str, &str> =
+            outputs.into_iter().flatten().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        self.nodes.insert(id.to_owned(), json!({ "output": capture, "outputs": outputs }));
+    }
+
+    /// Sets the round of a loop.
+    pub fn iteration(&mut self, iteration: u32) {
+        self.iteration = Some(iteration);
+    }
+
+    fn context(&self) -> minijinja::Value {
+        minijinja::Value::from(minijinja::value::Serde(json!({
+            "inputs": self.inputs,
+            "nodes": self.nodes,
+            "run": { "id": self.run_id },
+            "iteration": self.iteration,
+        })))
+    }
+}
+
+/// A prompt with a hole in it is a mistake; a condition on an output that was not given just does not hold.
+fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(undefined);
+    environment.set_fuel(Some(FUEL));
+    environment
+}
+
+impl Template {
+    /// A text with `{{ … }}` and `{% … %}`, and the names in it.
+    pub(crate) fn text(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
+        let environment = environment(UndefinedBehavior::SemiStrict);
+        let template = environment.template_from_str(source)?;
+        Ok(Self::with_names(source, template.undeclared_variables(true)))
+    }
+
+    /// An expression, and the names in it.
+    pub(crate) fn expression(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
+        let environment = environment(UndefinedBehavior::Lenient);
+        let expression = environment.compile_expression(source)?;
+        Ok(Self::with_names(source, expression.undeclared_variables(true)))
+    }
+
+    fn with_names(source: &str, found: impl IntoIterator<Item = String>) -> (Self, Vec<Name>) {
+        let mut paths: Vec<String> = found.into_iter().collect();
+        paths.sort();
+        let mut names: Vec<Name> = paths.iter().filter_map(|path| name(path)).collect();
+        let subscripts = subscripts(source);
+        // `nodes['a-b']` shows as plain `nodes`; when every use is such a constant, those are the names.
+        for (whole, root) in [(Name::AllNodes, "nodes"), (Name::AllInputs, "inputs")] {
+            let constant: Vec<Name> =
+                subscripts.iter().filter(|(of, ..)| *of == root).map(|(.., name)| name.clone()).collect();
+            if names.contains(&whole) && constant.len() == uses_of(source, root) {
+                names.retain(|name| *name != whole);
+                names.extend(constant);
+            }
+        }
+        names.dedup();
+        let inputs = names.iter().filter_map(|name| match name {
+            Name::Input(key) => Some(key.clone()),
+            _ => None,
+        });
+        let nodes = names.iter().filter_map(|name| match name {
+            Name::Node { id, .. } => Some(id.clone()),
+            _ => None,
+        });
+        let captures = names.iter().any(|name| match name {
+            Name::AllNodes => true,
+            Name::Node { field, .. } => field.as_deref().is_none_or(|field| field == "output"),
+            _ => false,
+        });
+        let uses = Uses {
+            inputs: (!names.contains(&Name::AllInputs)).then(|| inputs.collect()),
+            nodes: (!names.contains(&Name::AllNodes)).then(|| nodes.collect()),
+            captures,
+        };
+        (Self { source: source.to_owned(), uses }, names)
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What it has to be told.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// The text, filled in.
+    ///
+    /// # Errors
+    /// When a value is missing, or it takes too many steps.
+    pub fn render(&self, bindings: &Bindings) -> Result<String, TemplateError> {
+        Ok(environment(UndefinedBehavior::SemiStrict)
+            .template_from_str(&self.source)?
+            .render(bindings.context())?)
+    }
+
+    /// Whether the expression holds.
+    ///
+    /// # Errors
+    /// When a value is missing, or it takes too many steps.
+    pub fn holds(&self, bindings: &Bindings) -> Result<bool, TemplateError> {
+        Ok(environment(UndefinedBehavior::Lenient)
+            .compile_expression(&self.source)?
+            .eval(bindings.context())?
+            .is_true())
+    }
+
+    /// What a condition that needs nothing always is.
+    pub(crate) fn constant(&self) -> Option<bool> {
+        let needs_nothing = |names: &Option<Vec<String>>| names.as_ref().is_some_and(Vec::is_empty);
+        let constant = needs_nothing(&self.uses.inputs)
+            && needs_nothing(&self.uses.nodes)
+            && !self.source.contains("run");
+        constant.then(|| self.holds(&Bindings::default()).ok()).flatten()
+    }
+}
+
+/// A dotted path of a template as a name; `None` for functions.
+fn name(path: &str) -> Option<Name> {
+    let mut parts = path.split('.');
+    let root = parts.next().unwrap_or_default();
+    let second = parts.next().map(str::to_owned);
+    let third = parts.next().map(str::to_owned);
+    Some(match (root, second) {
+        ("inputs", Some(key)) => Name::Input(key),
+        ("inputs", None) => Name::AllInputs,
+        ("nodes", Some(id)) => Name::Node { id, field: third },
+        ("nodes", None) => Name::AllNodes,
+        ("run", Some(field)) if field == "id" => Name::RunId,
+        ("iteration", None) => Name::Iteration,
+        (function, _) if FUNCTIONS.contains(&function) => return None,
+        _ => Name::Unknown(path.to_owned()),
+    })
+}
+
+/// The uses of `nodes['…']` and `inputs['…']` with a constant, and what comes after them.
+fn subscripts(source: &str) -> Vec<(&str, Name)> {
+    static PATTERN: LazyLock<regex_lite::Regex> = LazyLock::new(|| {
+        regex_lite::Regex::new(
+            r#"\b(nodes|inputs)\s*\[\s*(?:'([^']*)'|"([^"]*)")\s*\](?:\s*\.\s*([A-Za-z_]\w*))?"#,
+        )
+        .unwrap_or_else(|error| unreachable!("{error}"))
+    });
+    let found = PATTERN.captures_iter(source).filter_map(|captures| {
+        let root = captures.get(1)?.as_str();
+        let key = captures.get(2).or_else(|| captures.get(3))?.as_str().to_owned();
+        let field = captures.get(4).map(|field| field.as_str().to_owned());
+        let name = if root == "nodes" { Name::Node { id: key, field } } else { Name::Input(key) };
+        Some((root, name))
+    });
+    found.collect()
+}
+
+/// How often the word `root` is followed by anything but a dot.
+fn uses_of(source: &str, root: &str) -> usize {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    source
+        .match_indices(root)
+        .filter(|(at, _)| {
+            let before = source[..*at].chars().next_back();
+            let after = source[at + root.len()..].trim_start().chars().next();
+            !before.is_some_and(|c| is_word(c) || c == '.') && !after.is_some_and(|c| is_word(c) || c == '.')
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bindings() -> Bindings {
+        let inputs = json!({ "level": 3, "name": "x" });
+        let pairs: Vec<_> = inputs.as_object().unwrap().iter().map(|(k, v)| (k.as_str(), v)).collect();
+        let mut bindings = Bindings::new("p-1", pairs);
+        let outputs = Outputs::from([("risk".into(), "low".into())]);
+        bindings.node("plan", Some(&outputs), "the plan".into());
+        bindings.node("a-b", None, "text".into());
+        bindings
+    }
+
+    fn holds(expression: &str) -> bool {
+        Template::expression(expression).unwrap().0.holds(&bindings()).unwrap()
+    }
+
+    #[test]
+    fn conditions_compare_typed_inputs_and_outputs() {
+        assert!(holds("inputs.level > 2 and nodes.plan.outputs.risk == 'low'"));
+        assert!(!holds("inputs.level > 3"));
+        assert!(holds("nodes['a-b'].output == 'text'"));
+        assert!(!holds("nodes.plan.outputs.missing == 'x'"));
+        assert!(!holds("nodes.plan.outputs.missing"));
+    }
+
+    #[test]
+    fn prompts_are_filled_in_and_a_missing_value_is_an_error() {
+        let render = |source| Template::text(source).unwrap().0.render(&bindings());
+        assert_eq!(render("{{ inputs.name }}: {{ nodes.plan.output }}").unwrap(), "x: the plan");
+        assert!(render("{{ nodes.plan.outputs.missing }}").is_err());
+    }
+
+    #[test]
+    fn a_template_that_never_ends_is_stopped() {
+        let endless = "{% for i in range(90000) %}{% for j in range(90000) %}x{% endfor %}{% endfor %}";
+        assert!(Template::text(endless).unwrap().0.render(&bindings()).is_err());
+    }
+
+    #[test]
+    fn the_names_in_use_are_known_beforehand() {
+        let (template, names) =
+            Template::expression("inputs.a and nodes.b.outputs.c and nodes['d-e'].output and odd").unwrap();
+        assert!(names.contains(&Name::Unknown("odd".into())));
+        assert_eq!(template.uses().inputs, Some(vec!["a".into()]));
+        assert_eq!(template.uses().nodes, Some(vec!["b".into(), "d-e".into()]));
+        let (template, _) = Template::expression("nodes[inputs.which].output").unwrap();
+        assert_eq!(template.uses().nodes, None);
+    }
+
+    #[test]
+    fn a_condition_without_names_is_constant() {
+        assert_eq!(Template::expression("false").unwrap().0.constant(), Some(false));
+        assert_eq!(Template::expression("1 < 2").unwrap().0.constant(), Some(true));
+        assert_eq!(Template::expression("inputs.x").unwrap().0.constant(), None);
+    }
+}

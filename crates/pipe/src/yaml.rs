@@ -1,0 +1,224 @@
+//! The one module that knows YAML parsers: with places for pipes, without for
+//! plain values. Hostile documents end in an error, in bounded memory.
+
+use rustc_hash::FxHashMap;
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+use crate::{
+    codes::Code,
+    diagnostic::Diagnostic,
+    tree::{Kind, Span, Tree},
+};
+
+/// Pipes nest five deep; whoever nests deeper than this means harm.
+const MOST_DEPTH: usize = 64;
+/// How many values aliases may add.
+const MOST_ALIASED: usize = 10_000;
+
+/// The first document of `text`, which begins at line `first_line` of its file.
+pub(crate) fn parse(text: &str, first_line: u32) -> Result<Tree<'_>, Diagnostic> {
+    let mut builder = Builder { first_line, ..Builder::default() };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let (event, span) = event.map_err(|error| {
+            let at = builder.place(error.marker().line(), error.marker().col(), 1);
+            // The scanner looks ahead, so its own limit may be met before ours.
+            if error.info().contains("recursion limit") {
+                return too_deep(at);
+            }
+            Diagnostic::error(Code::Syntax, at, error.info().to_owned())
+                .help("this is not YAML; texts with `: ` or ` #`, or that begin with a special character, need quotes")
+        })?;
+        let length = if span.start.line() == span.end.line() { span.end.col() - span.start.col() } else { 1 };
+        let at = builder.place(span.start.line(), span.start.col(), length);
+        if builder.take(event, at)? {
+            break;
+        }
+    }
+    Ok(builder.root.unwrap_or(Tree { at: Span { line: first_line, column: 1, length: 1 }, kind: Kind::Null }))
+}
+
+/// Plain values of a YAML or JSON text.
+pub(crate) fn values(text: &str) -> Result<serde_json::Value, String> {
+    serde_yaml::from_str(text).map_err(|error| error.to_string())
+}
+
+#[derive(Default)]
+struct Builder<'s> {
+    first_line: u32,
+    open: Vec<Open<'s>>,
+    anchors: FxHashMap<usize, Tree<'s>>,
+    aliased: usize,
+    root: Option<Tree<'s>>,
+}
+
+/// A list or map that is not closed yet.
+struct Open<'s> {
+    at: Span,
+    anchor: usize,
+    key: Option<Tree<'s>>,
+    kind: Kind<'s>,
+}
+
+impl<'s> Builder<'s> {
+    fn place(&self, line: usize, column: usize, length: usize) -> Span {
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Span {
+            line: small(line).saturating_sub(1).saturating_add(self.first_line),
+            column: small(column).saturating_add(1),
+            length: small(length).max(1),
+        }
+    }
+
+    /// Whether the document is complete.
+    fn take(&mut self, event: Event<'s>, at: Span) -> Result<bool, Diagnostic> {
+        match event {
+            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) => {}
+            Event::StreamEnd | Event::DocumentEnd => return Ok(true),
+            Event::Alias(anchor) => {
+                let Some(tree) = self.anchors.get(&anchor).cloned() else {
+                    let message = "this alias names a value that contains it";
+                    return Err(Diagnostic::error(Code::Aliases, at, message.into()));
+                };
+                self.aliased += size(&tree);
+                if self.aliased > MOST_ALIASED {
+                    let message =
+                        format!("the aliases of this file stand for more than {MOST_ALIASED} values");
+                    return Err(Diagnostic::error(Code::Aliases, at, message).help("write the values out"));
+                }
+                self.put(tree);
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                // `!!str 1` is a text; other tags mean nothing here.
+                let plain = style == ScalarStyle::Plain && tag.is_none();
+                let kind = if plain && text.is_empty() { Kind::Null } else { Kind::Scalar { text, plain } };
+                self.close(Tree { at, kind }, anchor);
+            }
+            Event::SequenceStart(anchor, _) => self.open(at, anchor, Kind::List(Vec::new()))?,
+            Event::MappingStart(anchor, _) => self.open(at, anchor, Kind::Map(Vec::new()))?,
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(open) = self.open.pop() {
+                    let mut kind = open.kind;
+                    merge(&mut kind);
+                    self.close(Tree { at: open.at, kind }, open.anchor);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn open(&mut self, at: Span, anchor: usize, kind: Kind<'s>) -> Result<(), Diagnostic> {
+        if self.open.len() >= MOST_DEPTH {
+            let message = format!("this is nested more than {MOST_DEPTH} deep");
+            return Err(Diagnostic::error(Code::Depth, at, message)
+                .help("no pipe needs that; is this the right file?"));
+        }
+        self.open.push(Open { at, anchor, key: None, kind });
+        Ok(())
+    }
+
+    fn close(&mut self, tree: Tree<'s>, anchor: usize) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, tree.clone());
+        }
+        self.put(tree);
+    }
+
+    fn put(&mut self, tree: Tree<'s>) {
+        match self.open.last_mut() {
+            None => self.root = Some(tree),
+            Some(Open { kind: Kind::List(items), .. }) => items.push(tree),
+            Some(Open { kind: Kind::Map(entries), key, .. }) => match key.take() {
+                None => *key = Some(tree),
+                Some(key) => entries.push((key, tree)),
+            },
+            Some(Open { kind: Kind::Null | Kind::Scalar { .. }, .. }) => {}
+        }
+    }
+}
+
+fn too_deep(at: Span) -> Diagnostic {
+    let message = format!("this is nested more than {MOST_DEPTH} deep");
+    Diagnostic::error(Code::Depth, at, message).help("no pipe needs that; is this the right file?")
+}
+
+/// How many values a tree has.
+fn size(tree: &Tree<'_>) -> usize {
+    1 + match &tree.kind {
+        Kind::Null | Kind::Scalar { .. } => 0,
+        Kind::List(items) => items.iter().map(size).sum(),
+        Kind::Map(entries) => entries.iter().map(|(_, value)| 1 + size(value)).sum(),
+    }
+}
+
+/// `<<: *other` takes over the entries that the map does not have itself.
+fn merge(kind: &mut Kind<'_>) {
+    let Kind::Map(entries) = kind else { return };
+    let is_merge = |key: &Tree<'_>| matches!(&key.kind, Kind::Scalar { text, plain: true } if text == "<<");
+    let Some(at) =
+        entries.iter().position(|(key, value)| is_merge(key) && matches!(value.kind, Kind::Map(_)))
+    else {
+        return;
+    };
+    let (_, merged) = entries.remove(at);
+    let Kind::Map(merged) = merged.kind else { return };
+    for (key, value) in merged {
+        if !entries.iter().any(|(own, _)| own.key_text() == key.key_text()) {
+            entries.push((key, value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> String {
+        parse(text, 1).unwrap().to_json().to_string()
+    }
+
+    #[test]
+    fn a_document_keeps_its_order_and_its_places() {
+        let tree = parse("b: 1\na: [x, 'y']\n", 1).unwrap();
+        assert_eq!(tree.to_json().to_string(), r#"{"b":1,"a":["x","y"]}"#);
+        let Kind::Map(entries) = &tree.kind else { panic!() };
+        let Kind::List(items) = &entries[1].1.kind else { panic!() };
+        assert_eq!(items[1].at, Span { line: 2, column: 8, length: 3 });
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_are_written_out() {
+        assert_eq!(
+            json("a: &x {k: 1, l: 2}\nb: *x\nc: {<<: *x, k: 3}"),
+            r#"{"a":{"k":1,"l":2},"b":{"k":1,"l":2},"c":{"k":3,"l":2}}"#
+        );
+    }
+
+    #[test]
+    fn an_alias_bomb_is_defused() {
+        let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
+        for level in 1..40 {
+            let inner = vec![format!("*a{}", level - 1); 9].join(",");
+            text += &format!("a{level}: &a{level} [{inner}]\n");
+        }
+        assert_eq!(parse(&text, 1).unwrap_err().code, Code::Aliases);
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_using_the_stack() {
+        assert_eq!(parse(&"[".repeat(1_000_000), 1).unwrap_err().code, Code::Depth);
+        assert_eq!(parse(&"{a: ".repeat(1_000_000), 1).unwrap_err().code, Code::Depth);
+    }
+
+    #[test]
+    fn an_alias_of_what_contains_it_is_refused() {
+        assert!(parse("a: &a [*a]", 1).is_err());
+    }
+
+    #[test]
+    fn a_fault_names_line_and_column_of_the_whole_file() {
+        let fault = parse("a: [1\nb: 2", 5).unwrap_err();
+        assert_eq!(fault.code, Code::Syntax);
+        assert!(fault.at.unwrap().line >= 5);
+    }
+}
