@@ -23,3 +23,6 @@ pub use time::{Clock, SystemClock, Timestamp};
 
 #[cfg(any(test, feature = "testing"))]
 pub use {id::CountingIds, time::ManualClock};
+
+/// The JSON schema of a line of a log.
+pub const SCHEMA: &str = include_str!("event.schema.json");

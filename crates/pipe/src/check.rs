@@ -77,7 +77,7 @@ const PIPE_KEYS: &[&str] = &[
 /// A node as far as it could be read, with the places that later checks need.
 struct Draft<'t> {
     /// `None` when the id is missing or misspelt.
-    node: Option<Node>,
+    node: Option<Box<Node>>,
     id_at: Span,
     depends_on: Vec<Spanned<&'t str>>,
     when_at: Option<Span>,
@@ -105,10 +105,10 @@ pub fn check(source: &Source, lookup: &dyn Lookup) -> Checked {
 /// The faults: the log is not of this version, or was changed.
 pub fn from_definition(json: &str) -> Result<Pipe, Vec<Diagnostic>> {
     let mut faults = Faults::default();
-    let value: serde_json::Value = serde_json::from_str(json)
+    let tree: Tree<'_> = serde_json::from_str(json)
         .map_err(|error| vec![Diagnostic::error(Code::Syntax, Span::default(), error.to_string())])?;
     let source = Source::definition(json);
-    let pipe = read(&Tree::from_json(&value), &source, &NoLookup, &mut faults);
+    let pipe = read(&tree, &source, &NoLookup, &mut faults);
     let failed = faults.0.iter().any(|fault| fault.severity() == Severity::Error);
     pipe.filter(|_| !failed).ok_or(faults.0)
 }
@@ -150,7 +150,11 @@ fn read(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faul
     graph::never_runs(&drafts, &graph, faults);
 
     let definition = definition(tree);
-    let nodes = drafts.iter_mut().map(|draft| draft.node.take()).collect::<Option<Vec<Node>>>()?;
+    let mut nodes = Vec::with_capacity(drafts.len());
+    for draft in &mut drafts {
+        // One at a time, so that there are never two of all of them.
+        nodes.push(*draft.node.take()?);
+    }
     Some(Pipe {
         name: name?,
         version: version?,

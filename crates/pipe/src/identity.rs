@@ -120,7 +120,7 @@ fn uses_input(node: &Node, key: &str) -> bool {
             RoundBody::Command(_) => true,
         },
     };
-    body || node.when.as_ref().is_some_and(by_template) || node.env.iter().any(|(_, value)| by_text(value))
+    body || node.when.as_deref().is_some_and(by_template) || node.env.iter().any(|(_, value)| by_text(value))
 }
 
 /// Whether `name` occurs as a whole word.

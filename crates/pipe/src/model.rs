@@ -129,7 +129,7 @@ pub struct Node {
     /// When it may run.
     pub trigger_rule: TriggerRule,
     /// Whether it runs, looked at once the rule has fired.
-    pub when: Option<Template>,
+    pub when: Option<Box<Template>>,
     /// How long an attempt may take.
     pub timeout: Duration,
     /// Further attempts.
@@ -137,9 +137,9 @@ pub struct Node {
     /// The gate after it.
     pub gate: Option<GateName>,
     /// Its own environment variables.
-    pub env: Vec<(String, String)>,
+    pub env: Box<[(String, String)]>,
     /// Where in the workspace it runs; relative, without `..`.
-    pub cwd: Option<String>,
+    pub cwd: Option<Box<str>>,
     /// Whether a resume runs it even if it had completed.
     pub always: bool,
     /// What only agents have.
@@ -162,9 +162,9 @@ impl Node {
 #[derive(Debug, Clone)]
 pub enum Body {
     /// A script for `sh -c`, as it is.
-    Bash(String),
+    Bash(Box<str>),
     /// A prompt.
-    Prompt(Template),
+    Prompt(Box<Template>),
     /// A prompt by name.
     Command(CommandName),
     /// A prompt, again and again.

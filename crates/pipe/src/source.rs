@@ -24,7 +24,7 @@ impl Source {
     ///
     /// # Errors
     /// When the bytes can not be a pipe; the given [`Source`] is empty then and only names the file.
-    pub fn new(name: &str, bytes: Vec<u8>) -> Result<Self, (Self, Diagnostic)> {
+    pub fn new(name: &str, bytes: Vec<u8>) -> Result<Self, Box<(Self, Diagnostic)>> {
         let nothing = Self { name: name.to_owned(), text: String::new(), yaml: 0..0, first_line: 1 };
         let whole = |code, message: &str, help: &str| {
             Diagnostic::error(code, Span::default(), message.to_owned()).help(help)
@@ -35,30 +35,31 @@ impl Source {
                 "the file is larger than 32 MiB",
                 "no pipe is that large; is this the right file?",
             );
-            return Err((nothing, fault));
+            return Err(Box::new((nothing, fault)));
         }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 let (line, column) = position(error.as_bytes(), error.utf8_error().valid_up_to());
                 let message = format!("the file is not UTF-8: line {line}, column {column}");
-                return Err((nothing, whole(Code::NotText, &message, "save it with the encoding UTF-8")));
+                return Err(Box::new((
+                    nothing,
+                    whole(Code::NotText, &message, "save it with the encoding UTF-8"),
+                )));
             }
         };
         if let Some(at) = text.find('\0') {
             let (line, column) = position(text.as_bytes(), at);
             let message = format!("the file has a NUL byte: line {line}, column {column}");
-            return Err((
-                nothing,
-                whole(Code::NotText, &message, "a pipe is a text file; is this the right file?"),
-            ));
+            let fault = whole(Code::NotText, &message, "a pipe is a text file; is this the right file?");
+            return Err(Box::new((nothing, fault)));
         }
         let whole_text = 0..text.len();
         let mut source = Self { yaml: whole_text, text, ..nothing };
         if name.ends_with(".md")
             && let Err(fault) = source.find_front_matter()
         {
-            return Err((source, fault));
+            return Err(Box::new((source, fault)));
         }
         Ok(source)
     }

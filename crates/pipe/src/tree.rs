@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Number, Value};
 
 /// Where something stands in a file.
@@ -113,25 +117,59 @@ impl Tree<'_> {
             Kind::List(_) | Kind::Map(_) => "?".into(),
         }
     }
+}
 
-    /// A tree without places, of JSON.
-    pub(crate) fn from_json(value: &Value) -> Tree<'_> {
-        let scalar = |text: Cow<'_, str>, plain| Kind::Scalar { text: Cow::Owned(text.into_owned()), plain };
-        let kind = match value {
-            Value::Null => Kind::Null,
-            Value::Bool(truth) => scalar(truth.to_string().into(), true),
-            Value::Number(number) => scalar(number.to_string().into(), true),
-            Value::String(text) => Kind::Scalar { text: Cow::Borrowed(text), plain: false },
-            Value::Array(items) => Kind::List(items.iter().map(Tree::from_json).collect()),
-            Value::Object(entries) => {
-                let key = |key| Tree {
-                    at: Span::default(),
-                    kind: Kind::Scalar { text: Cow::Borrowed(key), plain: false },
-                };
-                Kind::Map(entries.iter().map(|(k, v)| (key(k.as_str()), Tree::from_json(v))).collect())
-            }
-        };
-        Tree { at: Span::default(), kind }
+/// A tree without places, of JSON.
+impl<'de> Deserialize<'de> for Tree<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor).map(|kind| Tree { at: Span::default(), kind })
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Kind<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Kind<'de>, E> {
+        Ok(Kind::Null)
+    }
+    fn visit_bool<E>(self, truth: bool) -> Result<Kind<'de>, E> {
+        Ok(Kind::Scalar { text: Cow::Borrowed(if truth { "true" } else { "false" }), plain: true })
+    }
+    fn visit_i64<E>(self, number: i64) -> Result<Kind<'de>, E> {
+        Ok(Kind::Scalar { text: number.to_string().into(), plain: true })
+    }
+    fn visit_u64<E>(self, number: u64) -> Result<Kind<'de>, E> {
+        Ok(Kind::Scalar { text: number.to_string().into(), plain: true })
+    }
+    fn visit_f64<E>(self, number: f64) -> Result<Kind<'de>, E> {
+        let text = Number::from_f64(number).map_or_else(String::new, |number| number.to_string());
+        Ok(Kind::Scalar { text: text.into(), plain: true })
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Kind<'de>, E> {
+        Ok(Kind::Scalar { text: Cow::Borrowed(text), plain: false })
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Kind<'de>, E> {
+        Ok(Kind::Scalar { text: Cow::Owned(text.to_owned()), plain: false })
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Kind<'de>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Kind::List(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Kind<'de>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        entries.shrink_to_fit();
+        Ok(Kind::Map(entries))
     }
 }
 

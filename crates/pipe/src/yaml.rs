@@ -100,6 +100,10 @@ impl<'s> Builder<'s> {
                 if let Some(open) = self.open.pop() {
                     let mut kind = open.kind;
                     merge(&mut kind);
+                    if let Kind::Map(entries) = &mut kind {
+                        // Most maps of a pipe have two or three entries, and there may be 100,000 of them.
+                        entries.shrink_to_fit();
+                    }
                     self.close(Tree { at: open.at, kind }, open.anchor);
                 }
             }

@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
 };
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_setfl};
 use sha2::Digest as _;
 
 /// How much of the end is kept for messages, in bytes.
@@ -79,8 +79,8 @@ pub(crate) struct Capture {
 
 impl Capture {
     pub(crate) fn new(pipe: OwnedFd, sink: Sink) -> io::Result<Self> {
-        let flags = fcntl_getfl(&pipe)?;
-        fcntl_setfl(&pipe, flags | OFlags::NONBLOCK)?;
+        // A new pipe has no other flags that could be lost.
+        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
         Ok(Self { pipe: Some(pipe.into()), sink, file: None, hasher: None, bytes: 0, tail: VecDeque::new() })
     }
 

@@ -15,6 +15,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{
         Pid, PidfdFlags, Signal, getpgid, getpid, getppid, kill_process, pidfd_open, pidfd_send_signal,
+        test_kill_process_group,
     },
 };
 
@@ -94,8 +95,11 @@ impl Kin {
         }
     }
 
-    pub(crate) fn any_of(&self, token: Token) -> bool {
-        self.of(token).next().is_some()
+    /// Whether anybody of `token` is left, now that its own process is gone. Whoever is left in its group has lost its
+    /// parent, too, and shows in the list; without the list the group has to be asked.
+    pub(crate) fn any_of(&self, token: Token, group: Pid) -> bool {
+        let group_lives = || test_kill_process_group(group) != Err(rustix::io::Errno::SRCH);
+        self.of(token).next().is_some() || (self.lists.is_empty() && group_lives())
     }
 
     fn of(&self, token: Token) -> impl Iterator<Item = Pid> {

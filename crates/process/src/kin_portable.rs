@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process_group};
 
 use crate::{Mark, Token, spawn::run_to_end};
 
@@ -33,8 +33,9 @@ impl Kin {
     ) {
     }
 
-    pub(crate) fn any_of(&self, _: Token) -> bool {
-        false
+    #[expect(clippy::unused_self, reason = "the same shape as on Linux")]
+    pub(crate) fn any_of(&self, _: Token, group: Pid) -> bool {
+        test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)
     }
 
     /// The processes that wear the mark or descend from the child, outside its group.

@@ -14,8 +14,15 @@ mod supervisor;
 #[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "kin_portable.rs")]
 mod kin;
 
+#[cfg_attr(all(target_os = "linux", target_env = "gnu", not(omne_portable)), path = "launch_linux.rs")]
+#[cfg_attr(
+    not(all(target_os = "linux", target_env = "gnu", not(omne_portable))),
+    path = "launch_portable.rs"
+)]
+mod launch;
+
 pub use capture::{Captured, Sink};
 pub use kin::end_marked;
 pub use signals::{Signal, Waker};
-pub use spawn::{Environment, Mark, Output, Spec, find_program, run_to_end};
+pub use spawn::{BaseEnvironment, Environment, Mark, Output, Spec, find_program, run_to_end};
 pub use supervisor::{End, Ended, Happening, Supervisor, Token};

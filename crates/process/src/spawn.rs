@@ -1,22 +1,40 @@
 //! Where processes begin: directory, environment and group are set here, once.
 
 use std::{
-    ffi::{OsStr, OsString},
-    fs::File,
+    collections::BTreeMap,
+    ffi::{CString, OsStr, OsString},
     io,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::Arc,
 };
 
 use crate::Sink;
 
+/// Variables that all processes of a run have, brought into the kernel's form once.
+#[derive(Debug, Clone, Default)]
+pub struct BaseEnvironment {
+    /// `NAME=value`, each name once.
+    pub(crate) entries: Vec<CString>,
+}
+
+impl BaseEnvironment {
+    /// Of several values for a name the last one counts. A variable with a NUL in it has no such form and is left out.
+    pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let by_name: BTreeMap<OsString, OsString> = variables.into_iter().collect();
+        let entry = |(name, value): (OsString, OsString)| {
+            CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+        };
+        Self { entries: by_name.into_iter().filter_map(entry).collect() }
+    }
+}
+
 /// What a process finds in its environment: what all have in common, and what is its own.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// Shared by all processes of a run.
-    pub base: Arc<Vec<(OsString, OsString)>>,
+    pub base: Arc<BaseEnvironment>,
     /// Of this one; wins over the base, and later entries over earlier ones.
     pub own: Vec<(OsString, OsString)>,
 }
@@ -67,25 +85,8 @@ pub struct Spec {
     pub output_limit: u64,
 }
 
-/// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
-pub(crate) fn spawn(spec: &Spec, stdin: &File) -> io::Result<Child> {
-    let mut command = command(&spec.program);
-    command
-        .args(&spec.args)
-        .current_dir(&spec.cwd)
-        .env_clear()
-        .stdin(Stdio::from(stdin.try_clone()?))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    for (name, value) in spec.environment.base.iter().chain(&spec.environment.own) {
-        command.env(name, value);
-    }
-    command.spawn()
-}
-
 #[expect(clippy::disallowed_methods, reason = "the one door")]
-fn command(program: &Path) -> Command {
+pub(crate) fn command(program: &Path) -> Command {
     Command::new(program)
 }
 

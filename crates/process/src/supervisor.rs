@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    process::{Child as StdChild, ExitStatus},
+    process::ExitStatus,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,15 +13,15 @@ use std::{
 use rustc_hash::FxHashMap;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, WaitOptions, kill_process_group, test_kill_process_group},
+    process::{Pid, WaitOptions, kill_process_group},
 };
 
 use crate::{
     Captured, Mark, Signal, Spec, Waker,
     capture::{Capture, Pumped},
     kin::Kin,
+    launch::{Launched, launch},
     signals::Signals,
-    spawn,
 };
 
 /// From SIGTERM to SIGKILL.
@@ -134,12 +134,7 @@ impl Supervisor {
     /// # Errors
     /// When it can't be started; then nothing is left of it.
     pub fn spawn(&mut self, spec: Spec) -> io::Result<(Token, u32)> {
-        let mut child: StdChild = spawn::spawn(&spec, &self.null)?;
-        let number = child.id();
-        let missing = || io::Error::other("the child has no pipe");
-        let stdout = child.stdout.take().ok_or_else(missing)?.into();
-        let stderr = child.stderr.take().ok_or_else(missing)?.into();
-        let pid = Pid::from_raw(number.cast_signed()).ok_or_else(missing)?;
+        let Launched { pid, stdout, stderr } = launch(&spec, &self.null)?;
         let token = Token(self.next);
         self.next += 1;
         self.by_pid.insert(pid, token);
@@ -157,7 +152,7 @@ impl Supervisor {
                 ending: None,
             },
         );
-        Ok((token, number))
+        Ok((token, pid.as_raw_nonzero().get().cast_unsigned()))
     }
 
     /// How many children have not ended.
@@ -298,7 +293,7 @@ impl Supervisor {
         let child = self.children.get(&token)?;
         child.status?;
         let given_up = child.ending.as_ref().is_some_and(|ending| now >= ending.give_up_at);
-        let group_lives = test_kill_process_group(child.pid) != Err(rustix::io::Errno::SRCH);
+        let group = child.pid;
         let (by_pid, children) = (&self.by_pid, &self.children);
         self.kin.look(
             |pid| by_pid.contains_key(&pid),
@@ -306,7 +301,7 @@ impl Supervisor {
             token,
             children.keys().copied(),
         );
-        if (group_lives || self.kin.any_of(token)) && !given_up {
+        if self.kin.any_of(token, group) && !given_up {
             if self.children.get(&token).is_some_and(|child| child.ending.is_none()) {
                 self.end(token, End::Gently);
             }

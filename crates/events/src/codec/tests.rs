@@ -65,6 +65,18 @@ fn names_that_could_be_paths_never_leave_the_decoder() {
     }
 }
 
+#[test]
+fn the_schema_knows_every_type() {
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    let types: Vec<&str> = schema["allOf"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["if"]["properties"]["type"]["const"].as_str().unwrap())
+        .collect();
+    assert_eq!(types, Event::TYPES);
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let id = "[A-Za-z0-9_][A-Za-z0-9_-]{0,30}".prop_map(|id| NodeId::new(id).unwrap());
     let digest = any::<Option<u64>>().prop_map(|n| n.map(|n| Digest::of(n.to_le_bytes())));

@@ -64,6 +64,8 @@ pub struct LogWriter {
     chain: Chain,
     /// The lines of the batch that is not written yet.
     batch: Vec<u8>,
+    /// The lines of the last batch that was.
+    written: Vec<u8>,
     /// The file's length up to which all is well.
     length: u64,
     closed: bool,
@@ -81,7 +83,17 @@ impl LogWriter {
     pub fn begin(log: LockedLog, run: RunId, ids: Box<dyn IdGen>) -> Self {
         let mut chain = Chain::new();
         chain.begin(run.clone());
-        Self { log, run, ids, chain, batch: Vec::new(), length: 0, closed: false, sync: None }
+        Self {
+            log,
+            run,
+            ids,
+            chain,
+            batch: Vec::new(),
+            written: Vec::new(),
+            length: 0,
+            closed: false,
+            sync: None,
+        }
     }
 
     /// A writer that goes on after `chain`, the state after the last whole line, which ends at `length`.
@@ -105,7 +117,17 @@ impl LogWriter {
             Tail::Clean => None,
             Tail::Torn { offset, bytes } => Some(set_aside(&log, offset, bytes)?),
         };
-        let writer = Self { log, run, ids, chain, batch: Vec::new(), length, closed: false, sync: None };
+        let writer = Self {
+            log,
+            run,
+            ids,
+            chain,
+            batch: Vec::new(),
+            written: Vec::new(),
+            length,
+            closed: false,
+            sync: None,
+        };
         Ok((writer, aside))
     }
 
@@ -181,11 +203,17 @@ impl LogWriter {
             return Err(WriteError::Write { path: self.log.path().to_owned(), source });
         }
         self.length += self.batch.len() as u64;
+        std::mem::swap(&mut self.batch, &mut self.written);
         self.batch.clear();
         if let Some(sync) = &self.sync {
             sync.wrote(self.chain.seq());
         }
         Ok(())
+    }
+
+    /// The lines of the last batch, as they are in the file.
+    pub fn last_batch(&self) -> &[u8] {
+        &self.written
     }
 
     /// The last event that surely survives a power cut; without syncing, the last one written.

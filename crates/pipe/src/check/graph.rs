@@ -75,7 +75,7 @@ pub(super) fn never_runs(drafts: &[Draft<'_>], graph: &Graph, faults: &mut Fault
     let node = |ix: NodeIx| drafts[ix.place()].node.as_ref();
     let mut never = vec![false; graph.len()];
     for &ix in graph.order() {
-        let Some(Node { trigger_rule, when, id, .. }) = node(ix) else { continue };
+        let Some(Node { trigger_rule, when, id, .. }) = node(ix).map(|node| &**node) else { continue };
         let dependencies = graph.dependencies(ix);
         let lost = |d: &&NodeIx| never[d.place()];
         let why = if when.as_ref().is_some_and(|when| when.constant() == Some(false)) {

@@ -68,12 +68,12 @@ pub(super) fn draft<'t>(
     let when = fields.text("when", faults);
     let node = Node {
         trigger_rule,
-        when: when.and_then(|text| template(text, Template::expression, source, faults)),
+        when: when.and_then(|text| template(text, Template::expression, source, faults)).map(Box::new),
         timeout: fields.duration("timeout", faults).unwrap_or(DEFAULT_TIMEOUT),
         retry: retry(&fields, faults).map(Box::new),
         gate: file(&fields, "gate", Code::MissingGate, |name| lookup.gate(name), faults),
-        env: environment(&fields, faults),
-        cwd: cwd(&fields, faults),
+        env: environment(&fields, faults).into(),
+        cwd: cwd(&fields, faults).map(Into::into),
         always: fields.boolean("always", faults).unwrap_or(false),
         id: match id.clone() {
             Some(id) => id,
@@ -82,11 +82,11 @@ pub(super) fn draft<'t>(
         body: match body {
             Some(body) => body,
             // The fault is reported; later checks only need something that stands for it.
-            None => Body::Bash(String::new()),
+            None => Body::Bash("".into()),
         },
         ai,
     };
-    Draft { node: Some(node), id_at, depends_on, when_at: when.map(|text| text.at) }
+    Draft { node: Some(Box::new(node)), id_at, depends_on, when_at: when.map(|text| text.at) }
 }
 
 fn id(fields: &Fields<'_>, faults: &mut Faults) -> Option<NodeId> {
@@ -137,11 +137,11 @@ fn body(
                     .with_help("put it into a file and call that");
             }
             bash::check(script, source, faults);
-            Some(Body::Bash(script.value.to_owned()))
+            Some(Body::Bash(script.value.into()))
         }
         "prompt" => {
             let text = fields.text("prompt", faults)?;
-            template(text, Template::text, source, faults).map(Body::Prompt)
+            template(text, Template::text, source, faults).map(|prompt| Body::Prompt(Box::new(prompt)))
         }
         "command" => file(fields, "command", Code::MissingCommand, |name| lookup.command(name), faults)
             .map(Body::Command),

@@ -23,17 +23,17 @@ pub(super) fn check(
     for (place, draft) in drafts.iter().enumerate() {
         let Some(node) = &draft.node else { continue };
         let prompt = match &node.body {
-            Body::Prompt(prompt) => Some((prompt, InLoop::No)),
+            Body::Prompt(prompt) => Some((&**prompt, InLoop::No)),
             Body::Loop(rounds) => match &rounds.body {
                 RoundBody::Prompt(prompt) => Some((prompt, InLoop::Yes)),
                 RoundBody::Command(_) => None,
             },
             Body::Bash(_) | Body::Command(_) => None,
         };
-        let when = node.when.as_ref().map(|when| (when, InLoop::No));
+        let when = node.when.as_deref().map(|when| (when, InLoop::No));
         for (template, in_loop) in when.into_iter().chain(prompt) {
-            let is_when =
-                in_loop == InLoop::No && node.when.as_ref().is_some_and(|when| std::ptr::eq(when, template));
+            let is_when = in_loop == InLoop::No
+                && node.when.as_deref().is_some_and(|when| std::ptr::eq(when, template));
             let parsed = if is_when {
                 Template::expression(template.source())
             } else {

@@ -25,7 +25,10 @@ fn check_file(path: &Path, name: &str) -> (Source, Checked) {
             let checked = check(&source, &EmptyVolume);
             (source, checked)
         }
-        Err((source, fault)) => (source, Checked { pipe: None, diagnostics: vec![fault] }),
+        Err(refused) => {
+            let (source, fault) = *refused;
+            (source, Checked { pipe: None, diagnostics: vec![fault] })
+        }
     }
 }
 

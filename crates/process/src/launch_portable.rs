@@ -1,0 +1,51 @@
+//! Any Unix: a process by the standard library.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, process::CommandExt},
+    },
+    process::Stdio,
+};
+
+use rustix::process::Pid;
+
+use crate::{Spec, spawn::command};
+
+/// A process that was started, and the reading ends of its standard output and error.
+pub(crate) struct Launched {
+    pub(crate) pid: Pid,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+}
+
+/// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
+pub(crate) fn launch(spec: &Spec, stdin: &File) -> io::Result<Launched> {
+    let mut command = command(&spec.program);
+    command
+        .args(&spec.args)
+        .current_dir(&spec.cwd)
+        .env_clear()
+        .stdin(Stdio::from(stdin.try_clone()?))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    for entry in &spec.environment.base.entries {
+        let mut parts = entry.as_bytes().splitn(2, |&b| b == b'=');
+        let mut part = || OsStr::from_bytes(parts.next().unwrap_or_default());
+        command.env(part(), part());
+    }
+    for (name, value) in &spec.environment.own {
+        command.env(name, value);
+    }
+    let mut child = command.spawn()?;
+    let missing = || io::Error::other("the child has no pipe");
+    Ok(Launched {
+        pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
+        stdout: child.stdout.take().ok_or_else(missing)?.into(),
+        stderr: child.stderr.take().ok_or_else(missing)?.into(),
+    })
+}

@@ -1,0 +1,489 @@
+//! One event applied to the state, and the rules that it has to obey.
+
+use std::sync::Arc;
+
+use omne_dag::{Fired, NodeIx, Scheduler, Standing};
+use omne_events::{
+    Digest, Event, GateDecided, GatePassed, GateWaiting, IterationStarted, NodeCompleted, NodeFailed, NodeId,
+    NodeKind, NodeStarted, PipeResumed, PipeStarted, PlanAction, Recorded, Timestamp, Usage,
+};
+use omne_pipe::Pipe;
+
+use crate::state::{Gate, NodePhase, NodeRecord, RunPhase, RunState};
+
+/// A rule of logs that an event breaks. The state takes what it can from the event all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// The log begins with something else.
+    #[error("the first event is `{0}`, it has to be `pipe.started`")]
+    NotStarted(&'static str),
+    /// The run begins a second time.
+    #[error("`pipe.started` comes a second time")]
+    StartedTwice,
+    /// Something comes after the end.
+    #[error("`{0}` comes after `pipe.completed`")]
+    AfterEnd(&'static str),
+    /// The definition can not be read.
+    #[error("the definition is not a valid pipe: {0}")]
+    Definition(String),
+    /// The definition is not the one that was digested.
+    #[error("`definition_sha256` is not the digest of the definition")]
+    DefinitionDigest,
+    /// The node is not in the pipe.
+    #[error("the pipe has no node `{0}`")]
+    UnknownNode(NodeId),
+    /// A node begins where it may not.
+    #[error("node `{node}` starts {why}")]
+    Start {
+        /// The node.
+        node: NodeId,
+        /// Why it may not.
+        why: &'static str,
+    },
+    /// Something happens to a node that is not running.
+    #[error("`{event}` of node `{node}`, which is not running")]
+    NotRunning {
+        /// The node.
+        node: NodeId,
+        /// What happens.
+        event: &'static str,
+    },
+    /// An attempt has the wrong number.
+    #[error("attempt {found} of node `{node}`, it has to be {expected}")]
+    Attempt {
+        /// The node.
+        node: NodeId,
+        /// What stands in the event.
+        found: u32,
+        /// What has to.
+        expected: u32,
+    },
+    /// A round has the wrong number.
+    #[error("iteration {found} of node `{node}` follows iteration {before}")]
+    Iteration {
+        /// The node.
+        node: NodeId,
+        /// What stands in the event.
+        found: u32,
+        /// The round before.
+        before: u32,
+    },
+    /// The run completes while nodes are open.
+    #[error("`pipe.completed` while {0} nodes have not ended")]
+    CompletedEarly(usize),
+    /// A resume has the wrong number.
+    #[error("`resume` is {found}, it has to be {expected}")]
+    Resume {
+        /// What stands in the event.
+        found: u32,
+        /// What has to.
+        expected: u32,
+    },
+    /// A step of a plan gives no reason.
+    #[error("the plan gives no `why` for node `{0}`")]
+    NoWhy(NodeId),
+}
+
+impl RunState {
+    /// Takes the next record in.
+    ///
+    /// # Errors
+    /// When it breaks a rule; the state has taken what it could from it.
+    pub fn apply(&mut self, record: &Recorded) -> Result<(), Violation> {
+        if matches!(record.event, Event::PipeResumed(_)) {
+            // The go before lasted until its last event, however long ago its runner died.
+            self.active_before_ms = self.active_ms();
+        }
+        self.seq = record.seq;
+        self.last_at = Some(record.at);
+        if self.run.is_none() {
+            self.run = Some(record.run.clone());
+        }
+        let kind = record.event.kind();
+        match (self.phase, &record.event) {
+            (RunPhase::Unborn, Event::PipeStarted(_)) => {}
+            (RunPhase::Unborn, _) => {
+                self.phase = RunPhase::Running;
+                return Err(Violation::NotStarted(kind));
+            }
+            (_, Event::PipeStarted(_)) => return Err(Violation::StartedTwice),
+            (RunPhase::Completed, event) if !matches!(event, Event::PipeResumed(_)) => {
+                return Err(Violation::AfterEnd(kind));
+            }
+            _ => {}
+        }
+        match &record.event {
+            Event::PipeStarted(started) => self.start(started, record.at),
+            Event::PipeResumed(resumed) => self.resume(resumed, record.at),
+            Event::PipeCompleted(_) => {
+                self.phase = RunPhase::Completed;
+                match self.nodes.iter().filter(|node| !node.phase.is_final()).count() {
+                    0 => Ok(()),
+                    open => Err(Violation::CompletedEarly(open)),
+                }
+            }
+            Event::PipeAborted(aborted) => {
+                self.phase = RunPhase::Aborted;
+                self.reason = Some(aborted.reason.clone());
+                Ok(())
+            }
+            Event::PipeInterrupted(interrupted) => {
+                self.phase = RunPhase::Interrupted;
+                self.reason = Some(interrupted.signal.to_string());
+                Ok(())
+            }
+            Event::PipeParked(_) => {
+                self.phase = RunPhase::Parked;
+                Ok(())
+            }
+            Event::NodeStarted(started) => self.node_started(started, record.at),
+            Event::NodeSpawned(spawned) => {
+                let node = self.running_node(&spawned.node_id, spawned.attempt, kind)?;
+                self.nodes[node].pid = Some(spawned.pid);
+                Ok(())
+            }
+            Event::NodeCompleted(completed) => self.node_completed(completed, record.at),
+            Event::NodeFailed(failed) => self.node_failed(failed, record.at),
+            Event::NodeSkipped(skipped) => {
+                let node = self.place(&skipped.node_id)?;
+                if self.nodes[node].phase == NodePhase::Running {
+                    return Err(Violation::Start {
+                        node: skipped.node_id.clone(),
+                        why: "and is skipped while it runs",
+                    });
+                }
+                self.nodes[node].phase = NodePhase::Skipped;
+                self.nodes[node].rare().reason = Some(skipped.reason.clone());
+                self.end(node, Standing::Skipped);
+                Ok(())
+            }
+            Event::IterationStarted(started) => self.iteration_started(started),
+            Event::IterationCompleted(completed) => {
+                self.running_node(&completed.node_id, completed.attempt, kind).map(|_| ())
+            }
+            Event::AgentStarted(started) => {
+                let node = self.running_node(&started.node_id, started.attempt, kind)?;
+                if let Some(session) = &started.session_id {
+                    self.nodes[node].rare().session_id = Some(session.clone());
+                }
+                Ok(())
+            }
+            Event::AgentTool(tool) => self.running_node(&tool.node_id, tool.attempt, kind).map(|_| ()),
+            Event::GatePassed(passed) => self.gate_passed(passed),
+            Event::GateWaiting(waiting) => self.gate_waiting(waiting),
+            Event::GateDecided(decided) => self.gate_decided(decided),
+            Event::HookDecided(_) => Ok(()),
+        }
+    }
+
+    fn start(&mut self, started: &PipeStarted, at: Timestamp) -> Result<(), Violation> {
+        self.phase = RunPhase::Running;
+        self.name = started.pipe.clone();
+        self.version = started.version;
+        (self.started_at, self.go_since) = (Some(at), Some(at));
+        self.inputs = started.inputs.iter().map(|input| (input.key.clone(), input.value.clone())).collect();
+        self.jobs = started.jobs;
+        self.workspace = started.workspace.clone();
+        self.host = started.host.clone();
+        self.by = started.by.clone();
+        match &started.definition {
+            Some(definition) => self.define(definition.get(), started.definition_sha256),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a definition and begins with no node ended.
+    fn define(&mut self, definition: &str, sha256: Option<Digest>) -> Result<(), Violation> {
+        self.definition_sha256 = sha256;
+        if self.light {
+            return Ok(());
+        }
+        let pipe = match self.expected.take() {
+            Some(pipe) if pipe.definition() == definition => pipe,
+            _ => Arc::new(omne_pipe::from_definition(definition).map_err(|faults| {
+                let first = faults.first().map_or("it is empty", |fault| fault.message.as_str());
+                Violation::Definition(first.to_owned())
+            })?),
+        };
+        self.begin_with(pipe);
+        if sha256 == Some(Digest::of(definition)) { Ok(()) } else { Err(Violation::DefinitionDigest) }
+    }
+
+    /// Takes a pipe; what is known of nodes with ids that it also has is kept.
+    fn begin_with(&mut self, pipe: Arc<Pipe>) {
+        let mut records = Vec::with_capacity(pipe.nodes().len());
+        for node in pipe.nodes() {
+            let before = self.find(node.id.as_str());
+            records.push(
+                before.map_or_else(NodeRecord::default, |ix| std::mem::take(&mut self.nodes[ix.place()])),
+            );
+        }
+        self.nodes = records;
+        self.version = Some(pipe.version());
+        self.pipe = Some(pipe);
+        self.schedule();
+    }
+
+    /// Begins scheduling anew from what has ended.
+    fn schedule(&mut self) {
+        let Some(pipe) = &self.pipe else { return };
+        let mut fired = Vec::new();
+        let nodes = &self.nodes;
+        let ended = |node: NodeIx| match nodes[node.place()].phase {
+            NodePhase::Completed => Some(Standing::Completed),
+            NodePhase::Failed => Some(Standing::Failed),
+            NodePhase::Skipped => Some(Standing::Skipped),
+            NodePhase::Pending
+            | NodePhase::Running
+            | NodePhase::Retrying
+            | NodePhase::Blocked
+            | NodePhase::Waiting => None,
+        };
+        self.scheduler = Some(Scheduler::new(pipe.graph(), pipe.rules(), ended, &mut fired));
+        self.fired.clear();
+        self.note(fired);
+    }
+
+    /// Marks what became blocked, and keeps the rest for whoever drives the run.
+    fn note(&mut self, fired: Vec<Fired>) {
+        for fired in &fired {
+            if let Fired::Blocked(node) = fired {
+                self.nodes[node.place()].phase = NodePhase::Blocked;
+            }
+        }
+        self.fired.extend(fired);
+    }
+
+    fn end(&mut self, place: usize, standing: Standing) {
+        if let (Some(scheduler), Some(pipe)) = (&mut self.scheduler, &self.pipe) {
+            let mut fired = Vec::new();
+            scheduler.end(pipe.graph(), NodeIx::new(place), standing, &mut fired);
+            self.note(fired);
+        }
+    }
+
+    fn resume(&mut self, resumed: &PipeResumed, at: Timestamp) -> Result<(), Violation> {
+        let expected = self.resumes + 1;
+        self.resumes = resumed.resume;
+        self.phase = RunPhase::Running;
+        self.go_since = Some(at);
+        self.reason = None;
+        self.host = resumed.host.clone().or(self.host.take());
+        self.by = resumed.by.clone().or(self.by.take());
+        let mut result = Ok(());
+        if let Some(definition) = &resumed.definition {
+            result = self.define(definition.get(), resumed.definition_sha256);
+        }
+        for step in &resumed.plan {
+            if step.why.is_empty() {
+                result = result.and(Err(Violation::NoWhy(step.node_id.clone())));
+            }
+            let Ok(place) = self.place(&step.node_id) else {
+                result = result.and(Err(Violation::UnknownNode(step.node_id.clone())));
+                continue;
+            };
+            let record = &mut self.nodes[place];
+            match step.action {
+                PlanAction::Keep => {}
+                PlanAction::Rerun | PlanAction::Run | PlanAction::Continue => {
+                    record.phase = NodePhase::Pending;
+                    record.attempts_before = record.attempt;
+                    if let Some(rare) = &mut record.rare {
+                        (rare.error, rare.message, rare.reason, rare.signal) = (None, None, None, None);
+                        if step.action != PlanAction::Continue {
+                            (rare.iteration, rare.session_id, rare.gate) = (None, None, None);
+                        }
+                    }
+                }
+            }
+        }
+        self.running = 0;
+        self.schedule();
+        if resumed.resume != expected {
+            result = result.and(Err(Violation::Resume { found: resumed.resume, expected }));
+        }
+        result
+    }
+
+    fn place(&mut self, id: &NodeId) -> Result<usize, Violation> {
+        if let Some(pipe) = &self.pipe {
+            return pipe
+                .find(id.as_str())
+                .map(NodeIx::place)
+                .ok_or_else(|| Violation::UnknownNode(id.clone()));
+        }
+        // A log of omne-cli 0.2: nodes are known once they are named.
+        if let Some(&place) = self.loose_index.get(id) {
+            return Ok(place);
+        }
+        let place = self.nodes.len();
+        self.nodes.push(NodeRecord::default());
+        self.loose.push((id.clone(), NodeKind::Bash));
+        self.loose_index.insert(id.clone(), place);
+        Ok(place)
+    }
+
+    fn running_node(&mut self, id: &NodeId, attempt: u32, event: &'static str) -> Result<usize, Violation> {
+        let place = self.place(id)?;
+        let record = &self.nodes[place];
+        if !matches!(record.phase, NodePhase::Running | NodePhase::Waiting) {
+            return Err(Violation::NotRunning { node: id.clone(), event });
+        }
+        if record.attempt != attempt {
+            return Err(Violation::Attempt { node: id.clone(), found: attempt, expected: record.attempt });
+        }
+        Ok(place)
+    }
+
+    fn node_started(&mut self, started: &NodeStarted, at: Timestamp) -> Result<(), Violation> {
+        let place = self.place(&started.node_id)?;
+        if self.pipe.is_none() {
+            self.loose[place].1 = started.kind;
+        }
+        let may_start = self.scheduler.as_ref().is_none_or(|s| s.may_start(NodeIx::new(place)));
+        let record = &mut self.nodes[place];
+        let why = match record.phase {
+            NodePhase::Running | NodePhase::Waiting => Some("while it runs"),
+            NodePhase::Completed => Some("after it had completed"),
+            NodePhase::Skipped => Some("after it was skipped"),
+            _ if !may_start => Some("before its dependencies allow it"),
+            NodePhase::Pending | NodePhase::Retrying | NodePhase::Failed | NodePhase::Blocked => None,
+        };
+        let expected = record.attempt + 1;
+        if record.phase != NodePhase::Running {
+            self.running += 1;
+        }
+        record.phase = NodePhase::Running;
+        record.attempt = started.attempt;
+        record.started_at = Some(at);
+        record.node_sha256 = started.node_sha256;
+        (record.ended_at, record.duration_ms, record.exit_code, record.pid) = (None, None, None, None);
+        (record.output_bytes, record.output_sha256) = (0, None);
+        if let Some(rare) = &mut record.rare {
+            (rare.error, rare.message, rare.signal, rare.reason) = (None, None, None, None);
+            (rare.outputs, rare.output_path, rare.gate) = (None, None, None);
+        }
+        if let Some(why) = why {
+            return Err(Violation::Start { node: started.node_id.clone(), why });
+        }
+        if self.pipe.is_some() && started.attempt != expected {
+            return Err(Violation::Attempt {
+                node: started.node_id.clone(),
+                found: started.attempt,
+                expected,
+            });
+        }
+        Ok(())
+    }
+
+    fn node_completed(&mut self, completed: &NodeCompleted, at: Timestamp) -> Result<(), Violation> {
+        let place = self.running_node(&completed.node_id, completed.attempt, "node.completed")?;
+        self.running -= 1;
+        let record = &mut self.nodes[place];
+        record.phase = NodePhase::Completed;
+        record.ended_at = Some(at);
+        record.duration_ms = Some(completed.duration_ms);
+        record.exit_code = completed.exit_code;
+        record.output_bytes = completed.output_bytes;
+        record.output_sha256 = completed.output_sha256;
+        if completed.output_path.is_some() || completed.outputs.is_some() {
+            let rare = record.rare();
+            rare.output_path.clone_from(&completed.output_path);
+            rare.outputs.clone_from(&completed.outputs);
+        }
+        self.used(place, completed.usage);
+        self.end(place, Standing::Completed);
+        Ok(())
+    }
+
+    fn node_failed(&mut self, failed: &NodeFailed, at: Timestamp) -> Result<(), Violation> {
+        let place = self.running_node(&failed.node_id, failed.attempt, "node.failed")?;
+        self.running -= 1;
+        let record = &mut self.nodes[place];
+        record.phase = if failed.retry_in_ms.is_some() { NodePhase::Retrying } else { NodePhase::Failed };
+        record.ended_at = Some(at);
+        record.duration_ms = Some(failed.duration_ms);
+        record.exit_code = failed.exit_code;
+        let rare = record.rare();
+        rare.error = Some(failed.error.clone());
+        rare.message.clone_from(&failed.message);
+        rare.signal = failed.signal;
+        self.used(place, failed.usage);
+        if failed.retry_in_ms.is_none() {
+            self.end(place, Standing::Failed);
+        }
+        Ok(())
+    }
+
+    fn used(&mut self, place: usize, usage: Option<Usage>) {
+        if let Some(usage) = usage {
+            self.usage += usage;
+            *self.nodes[place].rare().usage.get_or_insert_default() += usage;
+        }
+    }
+
+    fn iteration_started(&mut self, started: &IterationStarted) -> Result<(), Violation> {
+        let place = self.running_node(&started.node_id, started.attempt, "iteration.started")?;
+        let rare = self.nodes[place].rare();
+        let before = rare.iteration.unwrap_or(0);
+        rare.iteration = Some(started.iteration);
+        if started.session_id.is_some() {
+            rare.session_id.clone_from(&started.session_id);
+        }
+        // A round that was cut off is begun again under its number, and a new attempt counts from 1.
+        let follows =
+            started.iteration == 1 || started.iteration == before || started.iteration == before + 1;
+        let violation =
+            Violation::Iteration { node: started.node_id.clone(), found: started.iteration, before };
+        if follows { Ok(()) } else { Err(violation) }
+    }
+
+    fn gate_passed(&mut self, passed: &GatePassed) -> Result<(), Violation> {
+        let place = self.place(&passed.node_id)?;
+        let gate = Gate {
+            gate: passed.gate.clone(),
+            state: "passed",
+            prompt: None,
+            options: Vec::new(),
+            by: passed.by.clone(),
+        };
+        self.nodes[place].rare().gate = Some(gate);
+        Ok(())
+    }
+
+    fn gate_waiting(&mut self, waiting: &GateWaiting) -> Result<(), Violation> {
+        let place = self.place(&waiting.node_id)?;
+        if self.nodes[place].phase == NodePhase::Running {
+            self.running -= 1;
+        }
+        self.nodes[place].phase = NodePhase::Waiting;
+        self.nodes[place].rare().gate = Some(Gate {
+            gate: waiting.gate.clone(),
+            state: "waiting",
+            prompt: Some(waiting.prompt.clone()),
+            options: waiting.options.clone(),
+            by: None,
+        });
+        Ok(())
+    }
+
+    fn gate_decided(&mut self, decided: &GateDecided) -> Result<(), Violation> {
+        let place = self.place(&decided.node_id)?;
+        if self.nodes[place].phase != NodePhase::Waiting {
+            return Err(Violation::NotRunning { node: decided.node_id.clone(), event: "gate.decided" });
+        }
+        self.nodes[place].phase = NodePhase::Running;
+        self.running += 1;
+        self.nodes[place].rare().gate = Some(Gate {
+            gate: decided.gate.clone(),
+            state: if decided.approved { "approved" } else { "rejected" },
+            prompt: None,
+            options: Vec::new(),
+            by: Some(decided.by.clone()),
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! A whole log read into its state.
+
+use std::io::Read;
+
+use omne_events::{Chain, DecodeError, Decoder, Line, LogReader, ReadError, Tail};
+
+use crate::{RunState, Violation};
+
+/// A log as far as it goes.
+#[derive(Debug)]
+pub struct Folded {
+    /// The state after its last whole line.
+    pub state: RunState,
+    /// The chain after that line.
+    pub chain: Chain,
+    /// The offset after that line.
+    pub length: u64,
+    /// How the log ends.
+    pub tail: Tail,
+    /// Types of events that are not known, each once.
+    pub unknown: Vec<String>,
+}
+
+/// Why a log gives no state.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// It can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A line is no event.
+    #[error("line {line}")]
+    Decode {
+        /// From 1.
+        line: u64,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// An event breaks a rule.
+    #[error("line {line}")]
+    Violation {
+        /// From 1.
+        line: u64,
+        /// Which.
+        source: Violation,
+    },
+    /// There is no whole line in it.
+    #[error("the log holds no event")]
+    Empty,
+}
+
+/// Folds a log into `state` up to the event numbered `until`, or to its end. `each` sees every line before it is
+/// applied.
+///
+/// # Errors
+/// At the first line that is no event or breaks a rule. Links and numbers are [`crate::verify`]'s business.
+pub fn fold<R: Read>(
+    mut state: RunState,
+    reader: &mut LogReader<R>,
+    until: Option<u64>,
+    mut each: impl FnMut(&[u8], &Line),
+) -> Result<Folded, FoldError> {
+    let (mut decoder, mut chain) = (Decoder::new(), Chain::new());
+    let mut unknown: Vec<String> = Vec::new();
+    let mut last = Vec::new();
+    let mut number = 0;
+    while until.is_none_or(|until| number < until)
+        && let Some(bytes) = reader.next_line()?
+    {
+        number += 1;
+        let decoded = decoder.decode(bytes).map_err(|source| FoldError::Decode { line: number, source })?;
+        each(bytes, &decoded.line);
+        match &decoded.line {
+            Line::Known(record) => {
+                state.apply(record).map_err(|source| FoldError::Violation { line: number, source })?;
+            }
+            Line::Unknown { kind, .. } => {
+                if !unknown.contains(kind) {
+                    unknown.push(kind.clone());
+                }
+            }
+        }
+        last.clear();
+        last.extend_from_slice(bytes);
+        chain.skip_to(&decoded.line);
+    }
+    if number == 0 {
+        return Err(FoldError::Empty);
+    }
+    chain.link(&last);
+    state.fired.shrink_to_fit();
+    Ok(Folded { state, chain, length: reader.offset(), tail: reader.tail(), unknown })
+}

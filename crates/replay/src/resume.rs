@@ -1,0 +1,167 @@
+//! What a resume does with each node, and why.
+
+use omne_dag::NodeIx;
+use omne_events::{NodeKind, PlanAction, PlanStep};
+use omne_pipe::{Identities, Pipe, difference};
+
+use crate::{NodePhase, RunState};
+
+/// How a run is to be resumed.
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    /// Nodes to run again, with all that depends on them.
+    pub from: Vec<String>,
+    /// Go on with this pipe instead of the one in the log.
+    pub pipe: Option<&'a Pipe>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The log does not carry its definition.
+    #[error("the log is of omne-cli 0.2 and does not carry its pipe")]
+    NoDefinition,
+    /// `--from` names a node that the pipe lacks.
+    #[error("the pipe has no node `{0}`")]
+    UnknownNode(String),
+}
+
+/// A step for each node, in the pipe's order.
+///
+/// # Errors
+/// When the log has no definition or a node does not exist.
+pub fn plan(state: &RunState, request: &Request<'_>) -> Result<Vec<PlanStep>, PlanError> {
+    let old = state.pipe().ok_or(PlanError::NoDefinition)?;
+    let pipe = request.pipe.unwrap_or(old);
+    let mut from = Vec::new();
+    for id in &request.from {
+        from.push(pipe.find(id).ok_or_else(|| PlanError::UnknownNode(id.clone()))?);
+    }
+    let below_from = pipe.graph().descendants(from.iter().copied());
+    let mut identities = Identities::new(pipe);
+    let mut steps: Vec<Option<(PlanAction, String)>> = vec![None; pipe.nodes().len()];
+    for &node in pipe.graph().order() {
+        let id = pipe.node(node).id.as_str();
+        let rerun = |why: String| (PlanAction::Rerun, why);
+        let step = match state.find(id) {
+            None => (PlanAction::Run, "it is new in the changed pipe".to_owned()),
+            Some(_) if from.contains(&node) => rerun("asked for by `--from`".into()),
+            Some(_) if below_from[node.place()] => {
+                let root = from.iter().find(|root| pipe.graph().descendants([**root])[node.place()]);
+                rerun(format!(
+                    "it depends on `{}`, named by `--from`",
+                    root.map_or("?", |r| pipe.node(*r).id.as_str())
+                ))
+            }
+            Some(before) => {
+                let changed = request.pipe.and_then(|_| {
+                    let was = state.node(before).node_sha256?;
+                    if identities.of(pipe, state.inputs(), node) == was {
+                        return None;
+                    }
+                    Some(what_changed(state, old, before, pipe, node, &steps))
+                });
+                step(state, before, pipe, node, changed, &steps)
+            }
+        };
+        steps[node.place()] = Some(step);
+    }
+    // A node that never ran is no rerun, whatever sent it to run.
+    let with_node = |(node, step): (&omne_pipe::Node, Option<(PlanAction, String)>)| {
+        let (mut action, why) = step.unwrap_or((PlanAction::Run, "it has not run yet".into()));
+        let ran = state.find(node.id.as_str()).is_some_and(|ix| state.node(ix).attempt > 0);
+        if action == PlanAction::Rerun && !ran {
+            action = PlanAction::Run;
+        }
+        PlanStep { node_id: node.id.clone(), action, why }
+    };
+    Ok(pipe.nodes().iter().zip(steps).map(with_node).collect())
+}
+
+fn step(
+    state: &RunState,
+    before: NodeIx,
+    pipe: &Pipe,
+    node: NodeIx,
+    changed: Option<String>,
+    steps: &[Option<(PlanAction, String)>],
+) -> (PlanAction, String) {
+    let record = state.node(before);
+    match record.phase {
+        NodePhase::Completed => match changed {
+            Some(what) => (PlanAction::Rerun, what),
+            None if pipe.node(node).always => (PlanAction::Rerun, "it says `always: true`".into()),
+            None => (PlanAction::Keep, "it completed".into()),
+        },
+        NodePhase::Failed => {
+            let kind = record.error().map_or("crash", |error| error.kind.as_str());
+            (PlanAction::Rerun, format!("it failed ({kind})"))
+        }
+        NodePhase::Retrying => (PlanAction::Rerun, "it waited for another attempt".into()),
+        NodePhase::Running => {
+            let session = record.rare.as_ref().and_then(|rare| rare.session_id.as_ref());
+            let iteration = record.rare.as_ref().and_then(|rare| rare.iteration);
+            match (pipe.node(node).kind(), session, iteration, changed) {
+                (NodeKind::Loop, Some(_), Some(iteration), None) => {
+                    (PlanAction::Continue, format!("its loop was cut off in iteration {iteration}"))
+                }
+                _ => (PlanAction::Rerun, "it was cut off".into()),
+            }
+        }
+        NodePhase::Waiting => (PlanAction::Continue, "its gate waits for a decision".into()),
+        NodePhase::Blocked => {
+            let cause = pipe.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
+            match cause {
+                Some(cause) => {
+                    (PlanAction::Rerun, format!("`{}`, which blocked it, runs again", pipe.node(*cause).id))
+                }
+                None => (PlanAction::Rerun, "it was blocked".into()),
+            }
+        }
+        NodePhase::Skipped => {
+            let cause = pipe.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
+            match (cause, changed) {
+                (Some(cause), _) => {
+                    (PlanAction::Run, format!("`{}` runs again, so it is decided anew", pipe.node(*cause).id))
+                }
+                (None, Some(what)) => (PlanAction::Run, what),
+                (None, None)
+                    if pipe.node(node).when.as_ref().map(|w| w.source())
+                        != state
+                            .pipe()
+                            .and_then(|old| old.node(before).when.as_ref().map(|w| w.source())) =>
+                {
+                    (PlanAction::Run, "`when` changed".into())
+                }
+                (None, None) => (PlanAction::Keep, "it was skipped".into()),
+            }
+        }
+        NodePhase::Pending => (PlanAction::Run, "it has not run yet".into()),
+    }
+}
+
+fn kept(steps: &[Option<(PlanAction, String)>], node: NodeIx) -> bool {
+    matches!(steps[node.place()], Some((PlanAction::Keep, _)))
+}
+
+/// Why a node is not what it was: its own definition, or what it depends on.
+fn what_changed(
+    state: &RunState,
+    old: &Pipe,
+    before: NodeIx,
+    new: &Pipe,
+    node: NodeIx,
+    steps: &[Option<(PlanAction, String)>],
+) -> String {
+    if let Some(own) = difference((old, before), (new, node), state.inputs()) {
+        return own;
+    }
+    let cause = new.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
+    match cause {
+        Some(cause) => format!("its dependency `{}` changed", new.node(*cause).id),
+        None => "what it depends on changed".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

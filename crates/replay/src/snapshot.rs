@@ -1,0 +1,209 @@
+//! A run as text that is the same on every machine and at every time, so that
+//! it can be kept in a repository and compared: node by node in the pipe's
+//! order, since parallel nodes interleave differently from run to run.
+
+use std::fmt::Write as _;
+
+use omne_events::{Event, HookVerdict, IterationOutcome, Line, Recorded};
+use rustc_hash::FxHashMap;
+
+use crate::RunState;
+
+/// Collects the lines of a log into a snapshot.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    run: Vec<String>,
+    nodes: FxHashMap<String, Vec<String>>,
+    places: Vec<(String, &'static str)>,
+}
+
+impl Snapshot {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next line.
+    pub fn push(&mut self, line: &Line) {
+        match line {
+            Line::Known(record) => self.push_record(record),
+            Line::Unknown { kind, .. } => self.run.push(kind.clone()),
+        }
+    }
+
+    fn push_record(&mut self, record: &Recorded) {
+        if let Event::PipeStarted(started) = &record.event {
+            self.places.push((record.run.to_string(), "<run>"));
+            if let Some(workspace) = &started.workspace {
+                let volume = workspace.path.strip_suffix(&format!("/.omne/wt/{}", record.run));
+                self.places.push((workspace.path.clone(), "<workspace>"));
+                self.places.extend(volume.map(|volume| (volume.to_owned(), "<volume>")));
+            }
+            self.places.extend(started.host.as_ref().map(|host| (host.name.clone(), "<host>")));
+            // The longest first: the worktree lies below the volume.
+            self.places.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+            self.places.retain(|(text, _)| text.len() > 1);
+        }
+        let text = format!("{}{}", record.event.kind(), self.details(&record.event));
+        match record.event.node() {
+            Some(node) => self.nodes.entry(node.to_string()).or_default().push(text),
+            None => self.run.push(text),
+        }
+    }
+
+    /// What a run does not choose itself is replaced.
+    fn stable(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (found, placeholder) in &self.places {
+            text = text.replace(found, placeholder);
+        }
+        text
+    }
+
+    fn quoted(&self, text: &str) -> String {
+        format!("{:?}", self.stable(text))
+    }
+
+    fn details(&self, event: &Event) -> String {
+        let mut out = String::new();
+        // Writing to a string can not fail.
+        let _ = self.write_details(&mut out, event);
+        out
+    }
+
+    fn write_details(&self, out: &mut String, event: &Event) -> std::fmt::Result {
+        match event {
+            Event::PipeStarted(e) => {
+                if let Some(digest) = e.definition_sha256 {
+                    write!(out, " definition={digest}")?;
+                }
+            }
+            Event::PipeResumed(e) => {
+                write!(out, " #{}", e.resume)?;
+                for step in &e.plan {
+                    write!(
+                        out,
+                        "\n    {} {}: {}",
+                        step.action.as_str(),
+                        step.node_id,
+                        self.stable(&step.why)
+                    )?;
+                }
+            }
+            Event::PipeCompleted(_) => {}
+            Event::PipeAborted(e) => write!(out, " {}", self.quoted(&e.reason))?,
+            Event::PipeInterrupted(e) => write!(out, " {}", e.signal)?,
+            Event::PipeParked(e) => {
+                for node in &e.waiting {
+                    write!(out, " {node}")?;
+                }
+            }
+            Event::NodeStarted(e) => {
+                write!(out, " #{}", e.attempt)?;
+                if let Some(digest) = e.prompt_sha256 {
+                    write!(out, " prompt={digest}")?;
+                }
+                for (name, value) in [("name", &e.name), ("model", &e.model), ("agent", &e.agent)] {
+                    if let Some(value) = value {
+                        write!(out, " {name}={value}")?;
+                    }
+                }
+            }
+            Event::NodeSpawned(e) => {
+                let program = std::path::Path::new(e.program.as_str()).file_name();
+                write!(out, " #{} {}", e.attempt, program.unwrap_or_default().to_string_lossy())?;
+            }
+            Event::NodeCompleted(e) => {
+                write!(out, " #{}", e.attempt)?;
+                if let Some(code) = e.exit_code {
+                    write!(out, " exit={code}")?;
+                }
+                if let Some(digest) = e.output_sha256.filter(|_| e.output_bytes > 0) {
+                    write!(out, " output={}B {digest}", e.output_bytes)?;
+                }
+                for (key, value) in e.outputs.iter().flatten() {
+                    write!(out, "\n    {key} = {}", self.quoted(value))?;
+                }
+                for tool in e.denied_tools.iter().flatten() {
+                    write!(out, "\n    denied {tool}")?;
+                }
+            }
+            Event::NodeFailed(e) => {
+                write!(out, " #{} {}", e.attempt, e.error.kind.as_str())?;
+                if let Some(class) = &e.error.class {
+                    write!(out, " class={class}")?;
+                }
+                if let Some(code) = e.exit_code {
+                    write!(out, " exit={code}")?;
+                }
+                if let Some(signal) = e.signal {
+                    write!(out, " signal={signal}")?;
+                }
+                if e.retry_in_ms.is_some() {
+                    write!(out, " retried")?;
+                }
+                if let Some(message) = &e.message {
+                    write!(out, "\n    {}", self.quoted(message))?;
+                }
+            }
+            Event::NodeSkipped(e) => write!(out, " {}", self.quoted(&e.reason))?,
+            Event::IterationStarted(e) => {
+                write!(out, " #{} {} at={}", e.attempt, e.iteration, e.byte_offset)?
+            }
+            Event::IterationCompleted(e) => {
+                let outcome = match e.outcome {
+                    IterationOutcome::Until => "until",
+                    IterationOutcome::Blocked => "blocked",
+                    IterationOutcome::Continue => "continue",
+                    IterationOutcome::Failed => "failed",
+                };
+                write!(out, " #{} {} {outcome}", e.attempt, e.iteration)?;
+            }
+            Event::AgentStarted(e) => write!(out, " #{} {}", e.attempt, e.agent)?,
+            Event::AgentTool(e) => write!(out, " #{} {} {}", e.attempt, e.tool, e.input_sha256)?,
+            Event::GatePassed(e) => {
+                write!(out, " {}", e.gate)?;
+                if let Some(stdout) = &e.stdout {
+                    write!(out, " {}", self.quoted(stdout))?;
+                }
+            }
+            Event::GateWaiting(e) => {
+                write!(out, " {} {} [{}]", e.gate, self.quoted(&e.prompt), e.options.join(", "))?
+            }
+            Event::GateDecided(e) => write!(out, " {} {} approved={}", e.gate, e.option, e.approved)?,
+            Event::HookDecided(e) => {
+                let decision = match e.decision {
+                    HookVerdict::Allow => "allow",
+                    HookVerdict::Modify => "modify",
+                    HookVerdict::Deny => "deny",
+                    HookVerdict::AskUser => "ask_user",
+                    HookVerdict::Error => "error",
+                };
+                write!(out, " {} {} {decision}", e.event, self.stable(&e.hook))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The snapshot of the run whose lines were pushed and whose state is `state`.
+    pub fn finish(self, state: &RunState) -> String {
+        let mut out = format!("pipe {}", state.name());
+        if let Some(version) = state.version() {
+            let _ = write!(out, " version {version}");
+        }
+        let _ = writeln!(out, ": {}", state.phase().as_str());
+        for (key, value) in state.inputs() {
+            let _ = writeln!(out, "  input {key} = {value}");
+        }
+        for line in &self.run {
+            let _ = writeln!(out, "  {line}");
+        }
+        for (id, kind, record) in state.nodes() {
+            let _ = writeln!(out, "\n{} {id}: {}", kind.as_str(), record.phase.as_str());
+            for line in self.nodes.get(id.as_str()).into_iter().flatten() {
+                let _ = writeln!(out, "  {line}");
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,353 @@
+//! What is known of a run after some event.
+
+use std::sync::Arc;
+
+use omne_dag::{Fired, NodeIx, Scheduler};
+use omne_events::{Digest, Host, NodeError, NodeId, NodeKind, Outputs, RunId, Timestamp, Usage, Workspace};
+use omne_pipe::{Pipe, Values};
+use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RunPhase {
+    /// Before the first event.
+    #[default]
+    Unborn,
+    /// A runner is at it, or died without a word.
+    Running,
+    /// All nodes ended, none failed.
+    Completed,
+    /// A node failed, or the run was cancelled.
+    Aborted,
+    /// A signal ended it.
+    Interrupted,
+    /// It waits for a decision.
+    Parked,
+}
+
+impl RunPhase {
+    /// The word in JSON and on the screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunPhase::Unborn | RunPhase::Running => "running",
+            RunPhase::Completed => "completed",
+            RunPhase::Aborted => "aborted",
+            RunPhase::Interrupted => "interrupted",
+            RunPhase::Parked => "parked",
+        }
+    }
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NodePhase {
+    /// It has not run, or will be tried again.
+    #[default]
+    Pending,
+    /// An attempt is under way.
+    Running,
+    /// An attempt failed and another one follows.
+    Retrying,
+    /// It ended well.
+    Completed,
+    /// It ended badly.
+    Failed,
+    /// What it needs failed.
+    Blocked,
+    /// It did not have to run.
+    Skipped,
+    /// Its gate waits for a decision.
+    Waiting,
+}
+
+impl NodePhase {
+    /// The word in JSON and on the screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NodePhase::Pending | NodePhase::Retrying => "pending",
+            NodePhase::Running => "running",
+            NodePhase::Completed => "completed",
+            NodePhase::Failed => "failed",
+            NodePhase::Blocked => "blocked",
+            NodePhase::Skipped => "skipped",
+            NodePhase::Waiting => "waiting",
+        }
+    }
+
+    /// Whether nothing more happens to it unless the run is resumed.
+    pub fn is_final(self) -> bool {
+        matches!(self, NodePhase::Completed | NodePhase::Failed | NodePhase::Blocked | NodePhase::Skipped)
+    }
+}
+
+/// What is known of a node. Small, for there may be 100,000; what few have is in [`NodeRecordRare`].
+#[derive(Debug, Clone, Default)]
+pub struct NodeRecord {
+    /// Where it stands.
+    pub phase: NodePhase,
+    /// The last attempt; 0 before the first.
+    pub attempt: u32,
+    /// The attempts that earlier goes at the run made; retries count from here.
+    pub attempts_before: u32,
+    /// The process of the last attempt.
+    pub pid: Option<u32>,
+    /// When the last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// Of its process.
+    pub exit_code: Option<i32>,
+    /// The size of its capture.
+    pub output_bytes: u64,
+    /// The digest of its capture.
+    pub output_sha256: Option<Digest>,
+    /// What the node was when it last began.
+    pub node_sha256: Option<Digest>,
+    /// The rest.
+    pub rare: Option<Box<NodeRecordRare>>,
+}
+
+/// What few nodes have.
+#[derive(Debug, Clone, Default)]
+pub struct NodeRecordRare {
+    /// Why it failed.
+    pub error: Option<NodeError>,
+    /// The same in words.
+    pub message: Option<String>,
+    /// Why it was skipped.
+    pub reason: Option<String>,
+    /// The signal that ended its process.
+    pub signal: Option<i32>,
+    /// What it gave to later nodes.
+    pub outputs: Option<Outputs>,
+    /// Its capture, relative to the volume.
+    pub output_path: Option<String>,
+    /// What its agents used, all attempts and rounds together.
+    pub usage: Option<Usage>,
+    /// The round that a loop is in.
+    pub iteration: Option<u32>,
+    /// The agent's session.
+    pub session_id: Option<String>,
+    /// Its gate.
+    pub gate: Option<Gate>,
+}
+
+/// Where a node's gate stands.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Gate {
+    /// The gate's name.
+    pub gate: SmolStr,
+    /// `passed`, `waiting`, `approved` or `rejected`.
+    pub state: &'static str,
+    /// The question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The possible answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Who decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl NodeRecord {
+    pub(crate) fn rare(&mut self) -> &mut NodeRecordRare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Why it failed.
+    pub fn error(&self) -> Option<&NodeError> {
+        self.rare.as_ref()?.error.as_ref()
+    }
+
+    /// Why it failed, in words.
+    pub fn message(&self) -> Option<&str> {
+        self.rare.as_ref()?.message.as_deref()
+    }
+
+    /// What it gave to later nodes.
+    pub fn outputs(&self) -> Option<&Outputs> {
+        self.rare.as_ref()?.outputs.as_ref()
+    }
+}
+
+/// The state of a run: a pure fold of its log.
+#[derive(Debug, Clone, Default)]
+pub struct RunState {
+    pub(crate) run: Option<RunId>,
+    pub(crate) name: SmolStr,
+    pub(crate) version: Option<u64>,
+    pub(crate) phase: RunPhase,
+    pub(crate) seq: u64,
+    pub(crate) started_at: Option<Timestamp>,
+    /// When the present go at it began.
+    pub(crate) go_since: Option<Timestamp>,
+    pub(crate) last_at: Option<Timestamp>,
+    /// How long all goes before took.
+    pub(crate) active_before_ms: u64,
+    pub(crate) resumes: u32,
+    pub(crate) inputs: Values,
+    pub(crate) reason: Option<String>,
+    pub(crate) by: Option<String>,
+    pub(crate) jobs: Option<u32>,
+    pub(crate) workspace: Option<Workspace>,
+    pub(crate) host: Option<Host>,
+    pub(crate) definition_sha256: Option<Digest>,
+    pub(crate) usage: Usage,
+    /// `None` for logs of omne-cli 0.2, which do not tell it.
+    pub(crate) pipe: Option<Arc<Pipe>>,
+    pub(crate) scheduler: Option<Scheduler>,
+    /// What the scheduler set off and nobody has asked for yet.
+    pub(crate) fired: Vec<Fired>,
+    pub(crate) nodes: Vec<NodeRecord>,
+    /// Ids and kinds in order, and places by id, where there is no pipe.
+    pub(crate) loose: Vec<(NodeId, NodeKind)>,
+    pub(crate) loose_index: FxHashMap<NodeId, usize>,
+    /// How many nodes are running.
+    pub(crate) running: usize,
+    /// Whether definitions are passed over.
+    pub(crate) light: bool,
+    /// A pipe that is probably the next definition, read already.
+    pub(crate) expected: Option<Arc<Pipe>>,
+}
+
+impl RunState {
+    /// Before the first event.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says which pipe the next definition will be, so that it need not be read a second time.
+    pub fn expect(&mut self, pipe: Arc<Pipe>) {
+        self.expected = Some(pipe);
+    }
+
+    /// The same, but for lists: the definition is not read, so nothing is known of nodes before they are named.
+    pub fn light() -> Self {
+        Self { light: true, ..Self::default() }
+    }
+
+    /// The run.
+    pub fn run(&self) -> Option<&RunId> {
+        self.run.as_ref()
+    }
+    /// The pipe's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// The pipe's version.
+    pub fn version(&self) -> Option<u64> {
+        self.version
+    }
+    /// Where it stands.
+    pub fn phase(&self) -> RunPhase {
+        self.phase
+    }
+    /// The last event's number.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+    /// When the run began.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        self.started_at
+    }
+    /// When the last event was written.
+    pub fn last_at(&self) -> Option<Timestamp> {
+        self.last_at
+    }
+    /// When it ended; `None` while it runs.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.last_at.filter(|_| !matches!(self.phase, RunPhase::Unborn | RunPhase::Running))
+    }
+    /// How long runners were at it, in milliseconds; up to the last event while it runs.
+    pub fn active_ms(&self) -> u64 {
+        let present = match (self.go_since, self.last_at) {
+            (Some(since), Some(last)) => u64::try_from(last.since(since).as_millis()).unwrap_or(u64::MAX),
+            _ => 0,
+        };
+        self.active_before_ms + present
+    }
+    /// How often it was resumed.
+    pub fn resumes(&self) -> u32 {
+        self.resumes
+    }
+    /// Its inputs.
+    pub fn inputs(&self) -> &Values {
+        &self.inputs
+    }
+    /// Why it was aborted or interrupted.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+    /// Who started or last resumed it.
+    pub fn by(&self) -> Option<&str> {
+        self.by.as_deref()
+    }
+    /// Most nodes at once.
+    pub fn jobs(&self) -> Option<u32> {
+        self.jobs
+    }
+    /// Where its nodes run.
+    pub fn workspace(&self) -> Option<&Workspace> {
+        self.workspace.as_ref()
+    }
+    /// The last runner.
+    pub fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+    /// What its agents used in all.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+    /// The digest of its definition.
+    pub fn definition_sha256(&self) -> Option<Digest> {
+        self.definition_sha256
+    }
+    /// Its pipe; `None` for logs of omne-cli 0.2.
+    pub fn pipe(&self) -> Option<&Arc<Pipe>> {
+        self.pipe.as_ref()
+    }
+    /// How many nodes are running.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+    /// How many nodes have not ended.
+    pub fn open(&self) -> usize {
+        match &self.scheduler {
+            Some(scheduler) => scheduler.open(),
+            None => self.nodes.iter().filter(|node| !node.phase.is_final()).count(),
+        }
+    }
+
+    /// What became possible since this was last asked.
+    pub fn take_fired(&mut self) -> Vec<Fired> {
+        std::mem::take(&mut self.fired)
+    }
+
+    /// What is known of a node.
+    pub fn node(&self, node: NodeIx) -> &NodeRecord {
+        &self.nodes[node.place()]
+    }
+
+    /// The node called `id`.
+    pub fn find(&self, id: &str) -> Option<NodeIx> {
+        match &self.pipe {
+            Some(pipe) => pipe.find(id),
+            None => self.loose_index.get(id).copied().map(NodeIx::new),
+        }
+    }
+
+    /// All nodes with their ids and kinds, in the pipe's order.
+    pub fn nodes(&self) -> impl Iterator<Item = (&NodeId, NodeKind, &NodeRecord)> {
+        self.nodes.iter().enumerate().map(|(place, record)| match &self.pipe {
+            Some(pipe) => {
+                let node = &pipe.nodes()[place];
+                (&node.id, node.kind(), record)
+            }
+            None => (&self.loose[place].0, self.loose[place].1, record),
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Every rule of logs checked, every finding told.
+
+use std::io::Read;
+
+use omne_events::{Chain, Decoder, Digest, Line, LogReader, ReadError, Tail};
+use serde::Serialize;
+
+use crate::RunState;
+
+/// More findings than this help nobody.
+const MOST: usize = 1000;
+
+/// A rule that a line breaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Report {
+    /// How many lines there are.
+    pub lines: u64,
+    /// The digest of the last line: the head of the chain.
+    pub head: Digest,
+    /// Everything that is wrong, in order.
+    pub findings: Vec<Finding>,
+    /// Whether it is a log of omne-cli 0.2, whose lines are not linked.
+    pub legacy: bool,
+    /// The state after the last line.
+    pub state: RunState,
+}
+
+/// Checks a log: bytes, links, numbers, and what events may follow each other.
+///
+/// # Errors
+/// When it can't be read; damage is no error but a finding.
+pub fn verify<R: Read>(reader: &mut LogReader<R>) -> Result<Report, ReadError> {
+    let (mut chain, mut decoder, mut state) = (Chain::new(), Decoder::new(), RunState::new());
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut legacy = false;
+    let mut line = 0;
+    while let Some(bytes) = reader.next_line()? {
+        line += 1;
+        let mut find = |message: String| {
+            if findings.len() < MOST {
+                findings.push(Finding { line, message });
+            }
+        };
+        if bytes.is_empty() {
+            find("the line is blank".into());
+            continue;
+        }
+        if bytes.contains(&b'\r') {
+            find("the line has a carriage return".into());
+        }
+        match decoder.decode(bytes) {
+            Err(error) => find(error.to_string()),
+            Ok(decoded) => {
+                legacy |= decoded.legacy;
+                for fault in chain.follow(bytes, &decoded) {
+                    find(fault.to_string());
+                }
+                if let Line::Known(record) = &decoded.line
+                    && let Err(violation) = state.apply(record)
+                {
+                    find(violation.to_string());
+                }
+                let carries_definition = matches!(decoded.line.kind(), "pipe.started" | "pipe.resumed");
+                if bytes.len() > omne_events::MAX_LINE && !carries_definition {
+                    find(format!("the line is {} bytes long, the most is 64 KiB", bytes.len()));
+                }
+            }
+        }
+    }
+    if let Tail::Torn { bytes, .. } = reader.tail() {
+        let message = format!(
+            "{bytes} bytes follow the last newline: a line was being written when its writer stopped"
+        );
+        findings.push(Finding { line: line + 1, message });
+    }
+    if line == 0 && findings.is_empty() {
+        findings.push(Finding { line: 1, message: "the log holds no event".into() });
+    }
+    Ok(Report { lines: line, head: chain.head(), findings, legacy, state })
+}
