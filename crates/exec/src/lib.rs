@@ -1,1 +1,23 @@
-//! placeholder
+//! Attempts at nodes: started, ended, and told of by events.
+//!
+//! It never reads a log, knows no run state, and never decides what runs next.
+//! [`Execute`] is the port to it; [`LocalExecutor`] runs attempts as processes
+//! of this machine.
+
+mod gate;
+mod local;
+mod node;
+mod outputs;
+mod port;
+
+pub use gate::{GATE_TIMEOUT, gate_path};
+pub use local::{LocalExecutor, Places};
+pub use outputs::{OutputsError, parse_outputs};
+pub use port::{Attempt, Emitted, EndReason, Execute, ExecuteError};
+
+use omne_process::Mark;
+
+/// How the processes of a run are recognised wherever they went.
+pub fn run_mark(run: &omne_events::RunId) -> Mark {
+    Mark::new([("OMNE_RUN_ID", std::ffi::OsStr::new(run.as_str()))])
+}

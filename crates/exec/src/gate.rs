@@ -1,0 +1,47 @@
+//! The gate after a node: a script of the volume that says yes by ending well.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a gate may take.
+pub const GATE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The script of the gate `name`, if it is a plain file where gates are.
+///
+/// # Errors
+/// Why it can't be used, for people.
+pub fn gate_path(volume: &Path, name: &str) -> Result<PathBuf, String> {
+    let path = volume.join(".omne/dist/hooks").join(format!("{name}.sh"));
+    let shown = format!(".omne/dist/hooks/{name}.sh");
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) if found.is_file() => Ok(path),
+        Ok(found) if found.is_symlink() => {
+            Err(format!("`{shown}` is a symbolic link; a gate has to be a plain file"))
+        }
+        Ok(_) => Err(format!("`{shown}` is not a file")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("`{shown}` does not exist"))
+        }
+        Err(error) => Err(format!("`{shown}` can not be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_file_is_a_gate() {
+        let volume = tempfile::tempdir().unwrap();
+        let hooks = volume.path().join(".omne/dist/hooks");
+        std::fs::create_dir_all(hooks.join("dir.sh")).unwrap();
+        std::fs::write(hooks.join("ok.sh"), "exit 0").unwrap();
+        std::os::unix::fs::symlink("/bin/true", hooks.join("link.sh")).unwrap();
+        assert!(gate_path(volume.path(), "ok").is_ok());
+        for (name, why) in [("link", "symbolic link"), ("dir", "not a file"), ("none", "does not exist")] {
+            assert!(gate_path(volume.path(), name).unwrap_err().contains(why));
+        }
+    }
+}

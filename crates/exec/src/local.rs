@@ -1,0 +1,403 @@
+//! Attempts as processes of this machine.
+
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fs, io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use omne_dag::NodeIx;
+use omne_events::{
+    Digest, ErrorKind, Event, GateMethod, GatePassed, NodeCompleted, NodeSpawned, Outputs, RunId,
+};
+use omne_pipe::{Body, Node, Pipe};
+use omne_process::{
+    BaseEnvironment, Captured, End, Ended, Environment, Happening, Mark, Sink, Spec, Supervisor, Token, Waker,
+};
+use rustix::fs::{Mode, OFlags};
+
+use crate::{
+    gate::{GATE_TIMEOUT, gate_path},
+    node::{
+        bash,
+        verdict::{self, Cause, Failure},
+    },
+    outputs::{OutputsError, parse_outputs},
+    port::{Attempt, Emitted, EndReason, Execute, ExecuteError},
+};
+
+/// Where things are, all absolute.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The volume's root.
+    pub volume: PathBuf,
+    /// Where nodes run.
+    pub workspace: PathBuf,
+    /// The run's directory.
+    pub run_dir: PathBuf,
+    /// The run's directory as captures name it: relative to the volume, with `/`.
+    pub run_dir_name: String,
+    /// `sh`.
+    pub shell: PathBuf,
+    /// The most bytes that an attempt may print.
+    pub output_limit: u64,
+}
+
+impl Places {
+    pub(crate) fn capture(&self, node: &str, ending: &str) -> PathBuf {
+        self.run_dir.join(format!("nodes/{node}.{ending}"))
+    }
+}
+
+/// An attempt under way.
+struct Active {
+    node: NodeIx,
+    number: u32,
+    env: Vec<(String, String)>,
+    since: Instant,
+    deadline: Instant,
+    cause: Option<Cause>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// The node itself.
+    Node,
+    /// Its gate; what the node came to stays until then.
+    Gate { completed: Box<NodeCompleted> },
+}
+
+/// Runs attempts as children of this process.
+pub struct LocalExecutor {
+    supervisor: Supervisor,
+    pipe: Arc<Pipe>,
+    run: RunId,
+    places: Places,
+    base: Arc<BaseEnvironment>,
+    active: HashMap<Token, Active>,
+    happenings: Vec<Happening>,
+    /// The directory of captures and outputs, open: nearly every look into it finds nothing, and should be quick.
+    nodes: OwnedFd,
+}
+
+impl LocalExecutor {
+    /// An executor for the nodes of `pipe`, whose processes all get `environment`.
+    ///
+    /// # Errors
+    /// When this process can't take care of children.
+    pub fn new(
+        pipe: Arc<Pipe>,
+        run: RunId,
+        places: Places,
+        environment: Vec<(OsString, OsString)>,
+    ) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        Ok(Self {
+            nodes: rustix::fs::open(places.run_dir.join("nodes"), flags, Mode::empty())?,
+            supervisor: Supervisor::new()?,
+            pipe,
+            run,
+            places,
+            base: Arc::new(BaseEnvironment::new(environment)),
+            active: HashMap::new(),
+            happenings: Vec::new(),
+        })
+    }
+
+    /// Something that ends a wait from another thread.
+    ///
+    /// # Errors
+    /// When there are no file descriptors left.
+    pub fn waker(&self) -> io::Result<Waker> {
+        self.supervisor.waker()
+    }
+
+    fn environment(&self, node: &Node, number: u32, env: &[(String, String)]) -> (Environment, Mark) {
+        let mut environment =
+            Environment { base: Arc::clone(&self.base), own: Vec::with_capacity(env.len() + 4) };
+        let number = number.to_string();
+        for (name, value) in env.iter().chain(&node.env) {
+            environment.set(name, value);
+        }
+        environment.set("OMNE_NODE_ID", node.id.as_str());
+        environment.set("OMNE_ATTEMPT", number.as_str());
+        let entries = [
+            ("OMNE_RUN_ID", self.run.as_str()),
+            ("OMNE_NODE_ID", node.id.as_str()),
+            ("OMNE_ATTEMPT", number.as_str()),
+        ];
+        let mark = Mark::new(entries.map(|(name, value)| (name, std::ffi::OsStr::new(value))));
+        (environment, mark)
+    }
+
+    fn output_file(node: &Node, number: u32) -> String {
+        format!("{}.{number}.output", node.id)
+    }
+
+    fn begin(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) -> Result<(), Failure> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(attempt.node);
+        let Body::Bash(script) = &node.body else {
+            return Err(Failure::new(ErrorKind::HostMissing, "this executor runs bash nodes only"));
+        };
+        if attempt.number > 1 {
+            // An attempt that prints nothing makes no capture, so the one before must not stay in its place.
+            for ending in ["out", "err"] {
+                remove(&self.places.capture(node.id.as_str(), ending))?;
+            }
+        }
+        let (mut environment, mark) = self.environment(node, attempt.number, &attempt.env);
+        let output_file = Self::output_file(node, attempt.number);
+        environment.set("OMNE_OUTPUT", self.places.run_dir.join("nodes").join(output_file));
+        let spec = bash::spec(&self.places, node, script, environment, mark);
+        let cwd = spec.cwd.clone();
+        let (token, pid) = self
+            .supervisor
+            .spawn(spec)
+            .map_err(|error| verdict::of_spawn(&error, &cwd, &self.places.shell))?;
+        let since = Instant::now();
+        let active = Active {
+            node: attempt.node,
+            number: attempt.number,
+            env: attempt.env,
+            since,
+            deadline: since + node.timeout,
+            cause: None,
+            stage: Stage::Node,
+        };
+        self.active.insert(token, active);
+        let spawned = NodeSpawned {
+            node_id: node.id.clone(),
+            attempt: attempt.number,
+            pid,
+            program: self.places.shell.to_string_lossy().into(),
+        };
+        emitted.push(Emitted::Event(spawned.into()));
+        Ok(())
+    }
+
+    fn ended(&mut self, ended: Ended, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
+        let Some(active) = self.active.remove(&ended.token) else { return Ok(()) };
+        if let Some(error) = ended.capture_error {
+            return Err(ExecuteError::Capture(error));
+        }
+        let (node, number, since) = (active.node, active.number, active.since);
+        let event: Event = match self.follow(active, ended, emitted) {
+            Ok(Some(completed)) => completed.into(),
+            Ok(None) => return Ok(()),
+            Err(failure) => failure.event(self.pipe.node(node).id.clone(), number, since.elapsed()).into(),
+        };
+        emitted.push(Emitted::Event(event));
+        Ok(())
+    }
+
+    /// What comes after a stage: the gate (`None`), or the end.
+    fn follow(
+        &mut self,
+        active: Active,
+        ended: Ended,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<Option<NodeCompleted>, Failure> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(active.node);
+        match active.stage {
+            Stage::Node => {
+                let outputs = take_outputs(&self.nodes, &Self::output_file(node, active.number));
+                if let Some(failure) = verdict::of_process(&ended, active.cause, self.places.output_limit) {
+                    return Err(failure);
+                }
+                let completed = self.completed(node, active.number, active.since, &ended, outputs?);
+                match &node.gate {
+                    Some(_) => self.begin_gate(active, completed).map(|()| None),
+                    None => Ok(Some(completed)),
+                }
+            }
+            Stage::Gate { mut completed } => {
+                if let Some(mut failure) = verdict::of_process(&ended, active.cause, u64::MAX) {
+                    if failure.kind == ErrorKind::Crash {
+                        failure.kind = ErrorKind::GateFailed;
+                        if failure.message.trim().is_empty() {
+                            failure.message = ended.stdout.tail_text();
+                        }
+                    }
+                    return Err(failure);
+                }
+                let stdout = ended.stdout.tail_text();
+                let passed = GatePassed {
+                    node_id: node.id.clone(),
+                    gate: node.gate.as_ref().map_or("", |gate| gate.as_str()).into(),
+                    method: GateMethod::Hook,
+                    stdout: (!stdout.is_empty()).then_some(stdout),
+                    by: None,
+                    comment: None,
+                };
+                emitted.push(Emitted::Event(passed.into()));
+                completed.duration_ms = milliseconds(active.since.elapsed());
+                Ok(Some(*completed))
+            }
+        }
+    }
+
+    fn completed(
+        &self,
+        node: &Node,
+        attempt: u32,
+        since: Instant,
+        ended: &Ended,
+        outputs: Option<Outputs>,
+    ) -> NodeCompleted {
+        let Captured { bytes, sha256, .. } = ended.stdout;
+        NodeCompleted {
+            node_id: node.id.clone(),
+            attempt,
+            output_path: (bytes > 0).then(|| format!("{}/nodes/{}.out", self.places.run_dir_name, node.id)),
+            output_bytes: bytes,
+            output_sha256: Some(Digest::from_bytes(sha256)),
+            duration_ms: milliseconds(since.elapsed()),
+            exit_code: ended.status.code(),
+            outputs,
+            usage: None,
+            denied_tools: None,
+        }
+    }
+
+    fn begin_gate(&mut self, active: Active, completed: NodeCompleted) -> Result<(), Failure> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(active.node);
+        let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
+        // Looked at now, not when the run began: it may have been moved or replaced since.
+        let script =
+            gate_path(&self.places.volume, gate).map_err(|why| Failure::new(ErrorKind::GateFailed, why))?;
+        let (mut environment, mark) = self.environment(node, active.number, &active.env);
+        environment.set("OMNE_GATE_NAME", gate);
+        let spec = Spec {
+            program: self.places.shell.clone(),
+            args: vec![script.into()],
+            cwd: self.places.volume.clone(),
+            environment,
+            mark,
+            stdout: Sink::Tail,
+            stderr: Sink::Tail,
+            output_limit: u64::MAX,
+        };
+        let spawned = self.supervisor.spawn(spec);
+        let (token, _) =
+            spawned.map_err(|error| verdict::of_spawn(&error, &self.places.volume, &self.places.shell))?;
+        let stage = Stage::Gate { completed: Box::new(completed) };
+        self.active.insert(token, Active { stage, deadline: Instant::now() + GATE_TIMEOUT, ..active });
+        Ok(())
+    }
+
+    /// Ends what has had its time.
+    fn enforce_deadlines(&mut self) {
+        let now = Instant::now();
+        for (token, active) in &mut self.active {
+            if active.cause.is_none() && now >= active.deadline {
+                let cause = match active.stage {
+                    Stage::Node => Cause::Timeout(self.pipe.node(active.node).timeout),
+                    Stage::Gate { .. } => Cause::GateTimeout(GATE_TIMEOUT),
+                };
+                active.cause = Some(cause);
+                self.supervisor.end(*token, End::Gently);
+            }
+        }
+    }
+
+    fn end_each(&mut self, why: EndReason, how: End) {
+        for (token, active) in &mut self.active {
+            active.cause.get_or_insert(Cause::Asked(why));
+            self.supervisor.end(*token, how);
+        }
+    }
+}
+
+impl Execute for LocalExecutor {
+    fn start(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) {
+        let (node, number) = (attempt.node, attempt.number);
+        if let Err(failure) = self.begin(attempt, emitted) {
+            let failed = failure.event(self.pipe.node(node).id.clone(), number, Duration::ZERO);
+            emitted.push(Emitted::Event(failed.into()));
+        }
+    }
+
+    fn end_all(&mut self, why: EndReason) {
+        self.end_each(why, End::Gently);
+    }
+
+    fn kill_all(&mut self, why: EndReason) {
+        self.end_each(why, End::AtOnce);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
+        let open = self.active.values().filter(|active| active.cause.is_none());
+        let due = open.map(|active| active.deadline.saturating_duration_since(Instant::now())).min();
+        let timeout = match (timeout, due) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.supervisor.wait(timeout, &mut self.happenings).map_err(ExecuteError::Wait)?;
+        for happening in std::mem::take(&mut self.happenings) {
+            match happening {
+                Happening::Signal(signal) => emitted.push(Emitted::Signal(signal)),
+                Happening::Ended(ended) => self.ended(*ended, emitted)?,
+            }
+        }
+        self.enforce_deadlines();
+        Ok(())
+    }
+
+    fn capture(&self, node: NodeIx, most: usize) -> Vec<u8> {
+        use std::io::Read;
+        let path = self.places.capture(self.pipe.node(node).id.as_str(), "out");
+        let mut bytes = Vec::new();
+        // A node that printed nothing has no file.
+        if let Ok(file) = fs::File::open(path) {
+            let _ = file.take(most as u64).read_to_end(&mut bytes);
+        }
+        bytes
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn remove(path: &std::path::Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let message =
+                format!("cannot remove the capture `{}` of the attempt before: {error}", path.display());
+            Err(Failure::new(ErrorKind::SpawnFailed, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the node wrote to its `OMNE_OUTPUT`; the file is not needed any more.
+fn take_outputs(directory: &OwnedFd, name: &str) -> Result<Option<Outputs>, Failure> {
+    use std::io::Read;
+    const MOST_READ: u64 = 256 * 1024;
+    // A node could put a link or a pipe there; neither is followed or waited for.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        opened => opened.map(fs::File::from).map_err(io::Error::from),
+    };
+    let mut bytes = Vec::new();
+    file.and_then(|file| file.take(MOST_READ).read_to_end(&mut bytes))
+        .map_err(|error| Failure::new(ErrorKind::Crash, format!("cannot read OMNE_OUTPUT: {error}")))?;
+    // If it can't be removed it is in nobody's way: each attempt has its own.
+    let _ = rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty());
+    match parse_outputs(&bytes) {
+        Ok(outputs) => Ok((!outputs.is_empty()).then_some(outputs)),
+        Err(OutputsError::Malformed(message)) => Err(Failure::new(ErrorKind::Crash, message)),
+        Err(OutputsError::TooLarge(message)) => Err(Failure::new(ErrorKind::OutputLimit, message)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! What the end of a process means for its node.
+
+use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+
+use omne_events::{ErrorKind, NodeFailed, NodeId};
+use omne_pipe::format_duration;
+use omne_process::Ended;
+
+use crate::port::EndReason;
+
+/// The longest message, in bytes.
+const MOST_MESSAGE: usize = 1024;
+
+/// Why an attempt was ended from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It ran longer than it may.
+    Timeout(Duration),
+    /// Its gate did.
+    GateTimeout(Duration),
+    /// Somebody wanted it.
+    Asked(EndReason),
+}
+
+/// A failure before it has its place in the log.
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) message: String,
+    pub(crate) status: Option<ExitStatus>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), status: None }
+    }
+
+    /// The event; the runner decides about another attempt.
+    pub(crate) fn event(self, node_id: NodeId, attempt: u32, duration: Duration) -> NodeFailed {
+        let message = clip(self.message.trim_end());
+        NodeFailed {
+            node_id,
+            attempt,
+            error: self.kind.into(),
+            message: (!message.is_empty()).then_some(message),
+            exit_code: self.status.and_then(|status| status.code()),
+            signal: self.status.and_then(|status| status.signal()),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            retry_in_ms: None,
+            usage: None,
+        }
+    }
+}
+
+/// What the end of a node's own process means; `None` when it went well.
+pub(crate) fn of_process(ended: &Ended, cause: Option<Cause>, output_limit: u64) -> Option<Failure> {
+    let tail = ended.stderr.tail_text();
+    let with_tail = |text: String| if tail.trim().is_empty() { text } else { format!("{text}\n{tail}") };
+    let (kind, message) = match cause {
+        Some(Cause::Timeout(limit)) => {
+            (ErrorKind::Timeout, with_tail(format!("it ran longer than {}", format_duration(limit))))
+        }
+        Some(Cause::GateTimeout(limit)) => (
+            ErrorKind::GateTimeout,
+            with_tail(format!("the gate ran longer than {}", format_duration(limit))),
+        ),
+        Some(Cause::Asked(EndReason::RunTimeout)) => {
+            (ErrorKind::Timeout, with_tail("the whole run took longer than it may".into()))
+        }
+        Some(Cause::Asked(EndReason::Cancelled)) => (ErrorKind::Cancelled, "the run was cancelled".into()),
+        Some(Cause::Asked(EndReason::Interrupted)) => {
+            (ErrorKind::Interrupted, "the runner was interrupted".into())
+        }
+        None if ended.over_limit => {
+            let message =
+                format!("it printed more than {output_limit} bytes; `limits.output_bytes` sets the limit");
+            (ErrorKind::OutputLimit, message)
+        }
+        None if ended.status.success() => return None,
+        None => (ErrorKind::Crash, tail),
+    };
+    Some(Failure { kind, message, status: Some(ended.status) })
+}
+
+/// Why a process could not be started.
+pub(crate) fn of_spawn(error: &io::Error, cwd: &std::path::Path, program: &std::path::Path) -> Failure {
+    let message = if !cwd.is_dir() {
+        format!("the working directory `{}` does not exist", cwd.display())
+    } else if error.kind() == io::ErrorKind::ArgumentListTooLong {
+        "the script and the environment together are more than the kernel takes; give large values by file"
+            .to_owned()
+    } else if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+        "too many open files; raise the limit (`ulimit -n`) or lower `--jobs`".to_owned()
+    } else {
+        format!("cannot start `{}`: {error}", program.display())
+    };
+    Failure::new(ErrorKind::SpawnFailed, message)
+}
+
+/// The last part of a text that fits, cut at a character. The beginning says what happened, so its first line stays.
+fn clip(text: &str) -> String {
+    if text.len() <= MOST_MESSAGE {
+        return text.to_owned();
+    }
+    let first = text.lines().next().unwrap_or_default();
+    let mut head = first.len().min(MOST_MESSAGE / 4);
+    while !first.is_char_boundary(head) {
+        head -= 1;
+    }
+    let mut from = text.len() - (MOST_MESSAGE - head - "\n".len());
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    format!("{}\n{}", &first[..head], &text[from..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_keeps_its_first_line_and_its_end() {
+        let text = format!("it ran longer than 5s\n{}the end", "ä".repeat(2000));
+        let clipped = clip(&text);
+        assert!(clipped.len() <= MOST_MESSAGE);
+        assert!(clipped.starts_with("it ran longer than 5s\n") && clipped.ends_with("the end"));
+    }
+}

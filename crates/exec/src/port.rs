@@ -1,0 +1,69 @@
+//! The port between what decides and what runs: attempts go in, events come
+//! out. Nothing above it knows where an attempt runs.
+
+use std::{io, time::Duration};
+
+use omne_dag::NodeIx;
+use omne_events::Event;
+use omne_process::Signal;
+
+/// An attempt at a node.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The node.
+    pub node: NodeIx,
+    /// From 1.
+    pub number: u32,
+    /// Environment variables of this attempt: the outputs of its ancestors.
+    pub env: Vec<(String, String)>,
+}
+
+/// Why a running attempt is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndReason {
+    /// The whole run took longer than it may.
+    RunTimeout,
+    /// `omne cancel`.
+    Cancelled,
+    /// A signal to the runner.
+    Interrupted,
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Emitted {
+    /// Something happened to an attempt.
+    Event(Event),
+    /// The runner got a signal.
+    Signal(Signal),
+}
+
+/// Why nothing can be run any more.
+#[derive(Debug)]
+pub enum ExecuteError {
+    /// The operating system does not let it wait.
+    Wait(io::Error),
+    /// A capture can not be written: the disk is full or fails.
+    Capture(io::Error),
+}
+
+/// Runs attempts.
+pub trait Execute {
+    /// Begins an attempt. Its first events, and its last one if it can not begin, are in `emitted`.
+    fn start(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>);
+
+    /// Ends all running attempts; their last events come later, by [`Self::wait`].
+    fn end_all(&mut self, why: EndReason);
+
+    /// Ends all running attempts without giving them time.
+    fn kill_all(&mut self, why: EndReason);
+
+    /// Waits until something happens or `timeout` is over.
+    ///
+    /// # Errors
+    /// When no attempt can be brought to an end any more.
+    fn wait(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError>;
+
+    /// The first `most` bytes of what a node printed.
+    fn capture(&self, node: NodeIx, most: usize) -> Vec<u8>;
+}
