@@ -1,1 +1,38 @@
-//! placeholder
+//! Drives runs: decides from the state what starts, hands it to the executor,
+//! and writes what comes back into the log. Also where runs live on disk.
+
+mod begin;
+mod cancel;
+mod decide;
+mod error;
+mod outputs;
+mod run;
+mod settings;
+mod volume;
+mod workspace;
+
+pub use begin::{Beginning, Hold, NewRun, Options, Resumption, begin, execute, open_for_resume};
+pub use cancel::{Cancelled, cancel};
+pub use error::{Class, RunError};
+pub use run::{Observer, Outcome};
+pub use settings::{Settings, SettingsError};
+pub use volume::{Found, RunDir, Volume, VolumeError};
+pub use workspace::WorkspaceError;
+
+/// Removes a run with all that it left, its worktree through git.
+///
+/// # Errors
+/// When the worktree or the directory can't be removed.
+pub fn remove_run(volume: &Volume, run: &RunDir) -> Result<(), RunError> {
+    workspace::remove(volume, &run.id)?;
+    std::fs::remove_dir_all(&run.path).map_err(|source| RunError::Io {
+        verb: "remove",
+        path: run.path.clone(),
+        source,
+    })
+}
+
+/// Where a pipe file outside any volume gets its volume: the top of its git repository, else `directory`.
+pub fn home_for(directory: &std::path::Path) -> std::path::PathBuf {
+    workspace::repository_top(directory).unwrap_or_else(|| directory.to_owned())
+}

@@ -1,0 +1,391 @@
+//! From a pipe, or a log, to a run under way.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use omne_events::{
+    Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, NodeKind, PipeResumed, PipeStarted, PlanAction,
+    PlanStep, RunId, Tail, WorkspaceMode,
+};
+use omne_exec::{LocalExecutor, Places, run_mark};
+use omne_pipe::{Pipe, Values, input_variable};
+use omne_process::{end_marked, find_program};
+use omne_replay::{FoldError, Folded, Request, RunPhase, RunState, fold, plan};
+use serde_json::value::RawValue;
+
+use crate::{
+    Observer, Outcome, RunDir, RunError, Settings, Volume,
+    cancel::{forget_request, requested_by},
+    run::Run,
+    workspace,
+};
+
+/// How long what a dead runner left has to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a run needs to know besides its pipe.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Most nodes at once; else the pipe's, the settings', or one a processor.
+    pub jobs: Option<usize>,
+    /// Whether the first failure stops everything.
+    pub fail_fast: bool,
+    /// The settings of the volume.
+    pub settings: Settings,
+    /// The environment of the process that asked.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Who asked.
+    pub by: String,
+    /// The version of this program.
+    pub omne_version: &'static str,
+}
+
+/// A run to be.
+#[derive(Debug)]
+pub struct NewRun {
+    /// Where.
+    pub volume: Volume,
+    /// Which pipe.
+    pub pipe: Arc<Pipe>,
+    /// Its inputs.
+    pub inputs: Values,
+    /// The workspace asked for.
+    pub workspace: Option<WorkspaceMode>,
+}
+
+/// A run whose log is open and whose first events are about to be written.
+pub struct Beginning {
+    volume: Volume,
+    run: RunDir,
+    pipe: Arc<Pipe>,
+    inputs: Values,
+    workspace: PathBuf,
+    log: LogWriter,
+    state: RunState,
+    first: Event,
+    jobs: usize,
+    /// What people should know.
+    pub warnings: Vec<String>,
+}
+
+impl Beginning {
+    /// The run's id.
+    pub fn run(&self) -> &RunId {
+        &self.run.id
+    }
+}
+
+/// Makes the directory, the workspace and the log of a new run.
+pub fn begin(
+    new: NewRun,
+    options: &Options,
+    clock: &dyn Clock,
+    mut ids: Box<dyn IdGen>,
+) -> Result<Beginning, RunError> {
+    let NewRun { volume, pipe, inputs, workspace } = new;
+    only_what_can_run(&pipe)?;
+    let choice = workspace::choose(&volume, workspace.or(pipe.workspace()))?;
+    let id = ids.run_id(pipe.name(), clock.now());
+    let run = volume.run_dir(&id);
+    make_directories(&run)?;
+    let place = match choice.make(&volume, &id) {
+        Ok(place) => place,
+        Err(error) => {
+            // Nothing was recorded, so nothing should be left.
+            let _ = fs::remove_dir_all(&run.path);
+            return Err(error.into());
+        }
+    };
+    let log = LockedLog::create(&run.log())?;
+    let log = LogWriter::begin(log, id, ids);
+    let jobs = jobs(options, &pipe);
+    let started = PipeStarted {
+        pipe: pipe.name().as_str().into(),
+        version: Some(pipe.version()),
+        definition: Some(raw(&pipe)?),
+        definition_sha256: Some(pipe.definition_sha256()),
+        inputs: inputs.iter().map(|(key, value)| Input { key: key.clone(), value: value.clone() }).collect(),
+        jobs: Some(u32::try_from(jobs).unwrap_or(u32::MAX)),
+        workspace: Some(place.clone()),
+        host: Some(host(options)),
+        by: Some(options.by.clone()),
+        distro_version: None,
+    };
+    Ok(Beginning {
+        volume,
+        run,
+        pipe,
+        inputs,
+        workspace: place.path.into(),
+        log,
+        state: RunState::new(),
+        first: started.into(),
+        jobs,
+        warnings: choice.warning.into_iter().collect(),
+    })
+}
+
+/// A run that could be resumed: what its log says, and what would be done.
+pub struct Resumption {
+    volume: Volume,
+    run: RunDir,
+    log: Option<LockedLog>,
+    folded: Folded,
+    pipe: Arc<Pipe>,
+    changed: bool,
+    /// What happens to each node.
+    pub plan: Vec<PlanStep>,
+}
+
+impl Resumption {
+    /// Whether the run completed and nothing is to be run again.
+    pub fn is_idle(&self) -> bool {
+        let completed = self.folded.state.phase() == RunPhase::Completed;
+        let pipe = &self.pipe;
+        // A node that says `always` gives a completed run no reason to be resumed, but goes along with one.
+        let has_cause = self.plan.iter().any(|step| {
+            step.action != PlanAction::Keep
+                && !(pipe.find(step.node_id.as_str()).is_some_and(|node| pipe.node(node).always)
+                    && step.why.contains("always"))
+        });
+        completed && !has_cause
+    }
+
+    /// The run's state as its log tells it.
+    pub fn state(&self) -> &RunState {
+        &self.folded.state
+    }
+
+    /// The pipe that the run goes on with.
+    pub fn pipe(&self) -> &Pipe {
+        &self.pipe
+    }
+}
+
+/// Whether the log is to be owned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Only looked at.
+    No,
+    /// Owned, to go on.
+    Yes,
+}
+
+/// Reads the log of a run and plans how to go on. Nothing is changed.
+pub fn open_for_resume(
+    volume: &Volume,
+    run: RunDir,
+    hold: Hold,
+    from: Vec<String>,
+    pipe: Option<Arc<Pipe>>,
+) -> Result<Resumption, RunError> {
+    let damaged = |source| RunError::Damaged { run: run.id.to_string(), source };
+    let (log, folded) = match hold {
+        Hold::Yes => {
+            let log = LockedLog::open(&run.log())?;
+            let folded = log
+                .reader()
+                .map_err(FoldError::Read)
+                .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
+                .map_err(damaged)?;
+            (Some(log), folded)
+        }
+        Hold::No => {
+            let folded = omne_events::LogReader::open(&run.log())
+                .map_err(FoldError::Read)
+                .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
+                .map_err(damaged)?;
+            (None, folded)
+        }
+    };
+    let steps = plan(&folded.state, &Request { from, pipe: pipe.as_deref() })?;
+    let changed =
+        pipe.as_ref().is_some_and(|pipe| folded.state.definition_sha256() != Some(pipe.definition_sha256()));
+    let pipe = match pipe.or_else(|| folded.state.pipe().cloned()) {
+        Some(pipe) => pipe,
+        None => return Err(omne_replay::PlanError::NoDefinition.into()),
+    };
+    only_what_can_run(&pipe)?;
+    Ok(Resumption { volume: volume.clone(), run, log, folded, pipe, changed, plan: steps })
+}
+
+impl Resumption {
+    /// Ends what the dead runner left, and opens the log for going on.
+    ///
+    /// # Errors
+    /// When the workspace or the log can't be had.
+    pub fn begin(self, options: &Options, ids: Box<dyn IdGen>) -> Result<Beginning, RunError> {
+        let Resumption { volume, run, log, folded, pipe, changed, plan } = self;
+        let log = match log {
+            Some(log) => log,
+            None => LockedLog::open(&run.log())?,
+        };
+        let mut warnings = Vec::new();
+        let left = end_marked(&run_mark(&run.id), GRACE);
+        if left > 0 {
+            warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
+        }
+        let keeps_nodes = plan.iter().any(|step| step.action == PlanAction::Keep);
+        let workspace = match folded.state.workspace() {
+            Some(recorded) => workspace::reopen(&volume, &run.id, recorded, keeps_nodes)?,
+            None => volume.root().to_owned(),
+        };
+        make_directories(&run)?;
+        if folded.tail != Tail::Clean {
+            warnings.push("the log ended in a torn line".to_owned());
+        }
+        let (log, aside) = LogWriter::go_on(log, folded.chain, folded.length, folded.tail, ids)?;
+        if let Some(aside) = aside {
+            warnings.push(format!("the torn line was moved to `{}`", aside.display()));
+        }
+        let resumed = PipeResumed {
+            resume: folded.state.resumes() + 1,
+            definition: if changed { Some(raw(&pipe)?) } else { None },
+            definition_sha256: changed.then(|| pipe.definition_sha256()),
+            plan,
+            host: Some(host(options)),
+            by: Some(options.by.clone()),
+        };
+        let jobs = jobs(options, &pipe);
+        Ok(Beginning {
+            volume,
+            run,
+            inputs: folded.state.inputs().clone(),
+            pipe,
+            workspace,
+            log,
+            state: folded.state,
+            first: resumed.into(),
+            jobs,
+            warnings,
+        })
+    }
+}
+
+/// Runs what was begun to its end.
+pub fn execute(
+    beginning: Beginning,
+    options: &Options,
+    clock: &dyn Clock,
+    observer: &mut dyn Observer,
+) -> Result<(Outcome, RunState), RunError> {
+    let Beginning { volume, run, pipe, inputs, workspace, mut log, mut state, first, jobs, warnings } =
+        beginning;
+    for warning in warnings {
+        observer.warn(&warning);
+    }
+    forget_request(&run);
+    let path = options.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    let shell = find_program("sh", path.as_deref().unwrap_or("/bin:/usr/bin".as_ref()));
+    let shell = shell.unwrap_or_else(|| PathBuf::from("/bin/sh"));
+    let places = Places {
+        run_dir_name: format!(".omne/var/runs/{}", run.id),
+        volume: volume.root().to_owned(),
+        workspace,
+        run_dir: run.path.clone(),
+        shell,
+        output_limit: options.settings.limits.output_bytes,
+    };
+    let environment = environment(options, &pipe, &inputs, &run, &places);
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: io::Error| RunError::System(what, Some(error))
+    };
+    let mut executor = LocalExecutor::new(Arc::clone(&pipe), run.id.clone(), places.clone(), environment)
+        .map_err(failed("cannot take care of child processes"))?;
+    let waker = executor.waker().map_err(failed("cannot make a wake-up"))?;
+    let durability = options.settings.durability;
+    log.sync_in_background(durability, &places.workspace, Box::new(move || waker.wake()))?;
+
+    state.expect(pipe);
+    let record = log.append(clock.now(), first)?;
+    state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;
+    log.flush()?;
+    observer.wrote(&[record], log.last_batch(), &state);
+
+    let cancelled_by = || requested_by(&run);
+    let run = Run {
+        log,
+        state,
+        execute: &mut executor,
+        observer,
+        clock,
+        jobs,
+        fail_fast: options.fail_fast,
+        durability,
+        cancelled_by: &cancelled_by,
+    };
+    run.drive()
+}
+
+fn only_what_can_run(pipe: &Pipe) -> Result<(), RunError> {
+    match pipe.nodes().iter().find(|node| node.kind() != NodeKind::Bash) {
+        Some(node) => Err(RunError::Unsupported { node: node.id.to_string(), kind: node.kind().as_str() }),
+        None => Ok(()),
+    }
+}
+
+fn make_directories(run: &RunDir) -> Result<(), RunError> {
+    let nodes = run.path.join("nodes");
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&nodes);
+    made.map_err(|source| RunError::Io { verb: "make", path: nodes, source })
+}
+
+fn raw(pipe: &Pipe) -> Result<Box<RawValue>, RunError> {
+    let not_json = |error: serde_json::Error| {
+        RunError::System(format!("the definition has no JSON form: {error}"), None)
+    };
+    RawValue::from_string(pipe.definition().to_owned()).map_err(not_json)
+}
+
+fn jobs(options: &Options, pipe: &Pipe) -> usize {
+    let from_files = pipe.jobs().or(options.settings.jobs).map(|jobs| jobs.get() as usize);
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    options.jobs.or(from_files).unwrap_or_else(processors).max(1)
+}
+
+fn host(options: &Options) -> Host {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Host { name, pid: std::process::id(), omne_version: options.omne_version.to_owned() }
+}
+
+/// What every process of the run finds in its environment.
+fn environment(
+    options: &Options,
+    pipe: &Pipe,
+    inputs: &Values,
+    run: &RunDir,
+    places: &Places,
+) -> Vec<(OsString, OsString)> {
+    // What an outer run told its node is not for the nodes of this one.
+    let outer = |name: &OsString| {
+        let name = name.as_encoded_bytes();
+        let ours: [&[u8]; 5] =
+            [b"OMNE_INPUT_", b"OMNE_OUTPUT", b"OMNE_NODE_ID", b"OMNE_ATTEMPT", b"OMNE_GATE_NAME"];
+        ours.iter().any(|prefix| name.starts_with(prefix)) || name == b"OMNE_ITERATION"
+    };
+    let mut environment: Vec<(OsString, OsString)> =
+        options.environment.iter().filter(|(name, _)| !outer(name)).cloned().collect();
+    environment.extend(pipe.env().iter().map(|(name, value)| (name.into(), value.into())));
+    for (key, value) in inputs {
+        let text = match value {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        environment.push((input_variable(key).into(), text.into()));
+    }
+    let path = |path: &Path| path.as_os_str().to_owned();
+    environment.extend([
+        ("OMNE_RUN_ID".into(), run.id.as_str().into()),
+        ("OMNE_VOLUME_ROOT".into(), path(&places.volume)),
+        ("OMNE_WORKTREE".into(), path(&places.workspace)),
+        ("OMNE_RUN_DIR".into(), path(&places.run_dir)),
+    ]);
+    environment
+}

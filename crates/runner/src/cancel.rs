@@ -1,0 +1,138 @@
+//! Ending a run from outside: its owner is asked, and where there is none any
+//! more, what it left is ended here.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use omne_events::{Clock, ErrorKind, IdGen, LockedLog, LogWriter, NodeFailed, OpenError};
+use omne_exec::run_mark;
+use omne_process::end_marked;
+use omne_replay::{FoldError, NodePhase, RunPhase, RunState, fold};
+
+use crate::{RunDir, RunError, decide};
+
+/// How long an owner may take: its nodes have five seconds to end, and some more to die.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What came of a request to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The owner ended the run.
+    ByOwner,
+    /// There was no owner: the run was ended here, with so many processes.
+    Here(usize),
+    /// The run had ended before.
+    AlreadyOver(RunPhase),
+}
+
+/// Cancels a run for `by`.
+pub fn cancel(run: &RunDir, by: &str, clock: &dyn Clock, ids: Box<dyn IdGen>) -> Result<Cancelled, RunError> {
+    match LockedLog::open(&run.log()) {
+        Err(OpenError::Owned { path, pid }) => {
+            let Some(pid) = pid.and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) else {
+                return Err(OpenError::Owned { path, pid }.into());
+            };
+            ask(run, by, pid)
+        }
+        Err(error) => Err(error.into()),
+        Ok(log) => end_here(run, log, by, clock, ids),
+    }
+}
+
+fn request(run: &RunDir) -> PathBuf {
+    run.path.join("cancel")
+}
+
+/// Who asked for the run to be cancelled; asking again later is a new request.
+pub(crate) fn requested_by(run: &RunDir) -> Option<String> {
+    let by = fs::read_to_string(request(run)).ok()?;
+    forget_request(run);
+    Some(by.trim().to_owned())
+}
+
+pub(crate) fn forget_request(run: &RunDir) {
+    // Usually there is none.
+    let _ = fs::remove_file(request(run));
+}
+
+fn ask(run: &RunDir, by: &str, pid: rustix::process::Pid) -> Result<Cancelled, RunError> {
+    let path = request(run);
+    let new = run.path.join("cancel.new");
+    fs::write(&new, by).and_then(|()| fs::rename(&new, &path)).map_err(|source| RunError::Io {
+        verb: "write",
+        path,
+        source,
+    })?;
+    let refused = |error: rustix::io::Errno| {
+        RunError::System(
+            format!("cannot signal the owner, process {}", pid.as_raw_nonzero()),
+            Some(error.into()),
+        )
+    };
+    rustix::process::kill_process(pid, rustix::process::Signal::USR1).map_err(refused)?;
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        match LockedLog::owner(&run.log()) {
+            Ok(None) => return Ok(Cancelled::ByOwner),
+            Ok(Some(_)) => std::thread::sleep(Duration::from_millis(20)),
+            Err(source) => return Err(RunError::Io { verb: "open", path: run.log(), source }),
+        }
+    }
+    let late = io::Error::from(io::ErrorKind::TimedOut);
+    Err(RunError::System(
+        format!("the owner, process {}, did not end the run", pid.as_raw_nonzero()),
+        Some(late),
+    ))
+}
+
+fn end_here(
+    run: &RunDir,
+    log: LockedLog,
+    by: &str,
+    clock: &dyn Clock,
+    ids: Box<dyn IdGen>,
+) -> Result<Cancelled, RunError> {
+    let folded = log
+        .reader()
+        .map_err(FoldError::Read)
+        .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
+        .map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?;
+    let ended = end_marked(&run_mark(&run.id), Duration::from_secs(5));
+    let mut state = folded.state;
+    if state.phase() != RunPhase::Running && state.phase() != RunPhase::Parked {
+        return Ok(Cancelled::AlreadyOver(state.phase()));
+    }
+    let (mut log, _) = LogWriter::go_on(log, folded.chain, folded.length, folded.tail, ids)?;
+    let running: Vec<_> = state
+        .nodes()
+        .filter(|(_, _, record)| matches!(record.phase, NodePhase::Running | NodePhase::Waiting))
+        .map(|(id, _, record)| (id.clone(), record.attempt, record.started_at))
+        .collect();
+    let mut record = |event| -> Result<(), RunError> {
+        let record = log.append(clock.now(), event)?;
+        state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))
+    };
+    for (node_id, attempt, started_at) in running {
+        let failed = NodeFailed {
+            node_id,
+            attempt,
+            error: ErrorKind::Cancelled.into(),
+            message: Some("the run was cancelled after its runner had died".into()),
+            exit_code: None,
+            signal: None,
+            duration_ms: started_at
+                .map_or(0, |at| u64::try_from(clock.now().since(at).as_millis()).unwrap_or(0)),
+            retry_in_ms: None,
+            usage: None,
+        };
+        record(failed.into())?;
+    }
+    let aborted = decide::aborted(&state, Some(format!("cancelled by {by}")), state.active_ms());
+    let record = log.append(clock.now(), aborted.into())?;
+    state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;
+    log.flush_and_sync()?;
+    Ok(Cancelled::Here(ended))
+}

@@ -1,0 +1,434 @@
+//! The loop: everything that can happen comes in by one door, is recorded,
+//! believed, and only then acted upon.
+
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+
+use omne_dag::{Fired, NodeIx};
+use omne_events::{
+    Clock, Durability, ErrorKind, Event, LogWriter, NodeFailed, NodeSkipped, NodeStarted, PipeCompleted,
+    PipeInterrupted, Recorded,
+};
+use omne_exec::{Attempt, Emitted, EndReason, Execute, ExecuteError};
+use omne_pipe::{Bindings, Identities, Template, format_duration};
+use omne_process::Signal;
+use omne_replay::{NodePhase, RunState};
+
+use crate::{RunError, decide, outputs::Visible};
+
+/// A node that ran this long is waited for on disk before anything that depends on it starts.
+const WORTH_WAITING: u64 = 100;
+/// How much of a node's capture a condition can see.
+const MOST_CAPTURE: usize = 64 * 1024;
+
+/// Watches a run.
+pub trait Observer {
+    /// These events are in the log now; `lines` are their bytes.
+    fn wrote(&mut self, records: &[Recorded], lines: &[u8], state: &RunState);
+
+    /// Called before each wait: when it wants to be called again even if nothing happens.
+    fn tick(&mut self, state: &RunState) -> Option<Duration>;
+
+    /// Something that people should know and that is no event.
+    fn warn(&mut self, message: &str);
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All nodes ended, none failed.
+    Completed,
+    /// A node failed, or the run was cancelled.
+    Aborted,
+    /// A signal ended it.
+    Interrupted(Signal),
+}
+
+/// Why nothing new starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stop {
+    FailFast,
+    RunTimeout(Duration),
+    Cancelled(String),
+    Interrupted(Signal),
+}
+
+pub(crate) struct Run<'a> {
+    pub(crate) log: LogWriter,
+    pub(crate) state: RunState,
+    pub(crate) execute: &'a mut dyn Execute,
+    pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) clock: &'a dyn Clock,
+    /// Most nodes at once.
+    pub(crate) jobs: usize,
+    pub(crate) fail_fast: bool,
+    pub(crate) durability: Durability,
+    /// Who asked for the run to be cancelled, if somebody has.
+    pub(crate) cancelled_by: &'a dyn Fn() -> Option<String>,
+}
+
+struct Queues {
+    /// May start now, in the pipe's order.
+    ready: BinaryHeap<Reverse<NodeIx>>,
+    /// May start once the log is on disk up to that event.
+    held: Vec<(u64, Fired)>,
+    /// Will be tried again at that time.
+    retries: BinaryHeap<Reverse<(Duration, NodeIx)>>,
+    identities: Identities,
+    visible: Visible,
+    /// Recorded, not written yet.
+    batch: Vec<Recorded>,
+    emitted: Vec<Emitted>,
+    stop: Option<Stop>,
+    since: Duration,
+}
+
+impl Run<'_> {
+    /// Drives the run to its end. The state has taken in what is in the log.
+    pub(crate) fn drive(mut self) -> Result<(Outcome, RunState), RunError> {
+        let Some(pipe) = self.state.pipe().cloned() else {
+            return Err(RunError::Plan(omne_replay::PlanError::NoDefinition));
+        };
+        let mut queues = Queues {
+            ready: BinaryHeap::new(),
+            held: Vec::new(),
+            retries: BinaryHeap::new(),
+            identities: Identities::new(&pipe),
+            visible: Visible::new(pipe.nodes().len()),
+            batch: Vec::new(),
+            emitted: Vec::new(),
+            stop: None,
+            since: self.clock.monotonic(),
+        };
+        match self.turn_until_done(&mut queues) {
+            Ok(outcome) => Ok((outcome, self.state)),
+            Err(error) => {
+                // A run never outlives its log: nothing may go on that could not be recorded.
+                self.execute.kill_all(EndReason::Interrupted);
+                Err(error)
+            }
+        }
+    }
+
+    fn turn_until_done(&mut self, queues: &mut Queues) -> Result<Outcome, RunError> {
+        let deadline =
+            self.state.pipe().and_then(|pipe| pipe.timeout()).map(|limit| (queues.since + limit, limit));
+        loop {
+            self.release(queues)?;
+            self.start_ready(queues)?;
+            self.flush(queues)?;
+            if self.is_done(queues) {
+                return self.finish(queues);
+            }
+            self.wait(queues, deadline)?;
+        }
+    }
+
+    /// Takes in what the last events made possible, up to what the disk has confirmed.
+    fn release(&mut self, queues: &mut Queues) -> Result<(), RunError> {
+        if !queues.held.is_empty() {
+            let durable = self.log.durable()?;
+            let held = std::mem::take(&mut queues.held);
+            let (free, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|(seq, _)| *seq <= durable);
+            queues.held = held;
+            for (_, fired) in free {
+                self.take(queues, fired)?;
+            }
+        }
+        loop {
+            let fired = self.state.take_fired();
+            if fired.is_empty() {
+                return Ok(());
+            }
+            for fired in fired {
+                self.take(queues, fired)?;
+            }
+        }
+    }
+
+    fn take(&mut self, queues: &mut Queues, fired: Fired) -> Result<(), RunError> {
+        match fired {
+            Fired::Blocked(_) => Ok(()),
+            Fired::Ready(node) => self.consider(queues, node),
+            Fired::Skip(node, cause) => {
+                let Some(pipe) = self.state.pipe() else { return Ok(()) };
+                let reason = format!("`{}`, which it needs, was skipped", pipe.node(cause).id);
+                let node_id = pipe.node(node).id.clone();
+                self.record(queues, NodeSkipped { node_id, reason }.into())
+            }
+        }
+    }
+
+    /// A node whose rule has fired: its condition decides whether it runs.
+    fn consider(&mut self, queues: &mut Queues, node: NodeIx) -> Result<(), RunError> {
+        let Some(pipe) = self.state.pipe().cloned() else { return Ok(()) };
+        let Some(when) = &pipe.node(node).when else {
+            queues.ready.push(Reverse(node));
+            return Ok(());
+        };
+        match when.holds(&self.bindings(when)) {
+            Ok(true) => {
+                queues.ready.push(Reverse(node));
+                Ok(())
+            }
+            Ok(false) => {
+                let reason = format!("`when` is false: {}", when.source());
+                self.record(queues, NodeSkipped { node_id: pipe.node(node).id.clone(), reason }.into())
+            }
+            Err(error) => {
+                let (started, attempt) = self.started(queues, node);
+                let failed = NodeFailed {
+                    node_id: pipe.node(node).id.clone(),
+                    attempt,
+                    error: ErrorKind::SpawnFailed.into(),
+                    message: Some(format!("`when` can not be evaluated: {error}")),
+                    exit_code: None,
+                    signal: None,
+                    duration_ms: 0,
+                    retry_in_ms: None,
+                    usage: None,
+                };
+                self.record(queues, started)?;
+                self.record(queues, failed.into())
+            }
+        }
+    }
+
+    fn bindings(&self, template: &Template) -> Bindings {
+        let inputs = self.state.inputs().iter().map(|(key, value)| (key.as_str(), value));
+        let mut bindings = Bindings::new(self.log.run().as_str(), inputs);
+        let Some(pipe) = self.state.pipe() else { return bindings };
+        let named: Vec<NodeIx> = match &template.uses().nodes {
+            Some(ids) => ids.iter().filter_map(|id| pipe.find(id)).collect(),
+            None => pipe.graph().nodes().collect(),
+        };
+        for node in named {
+            let capture = match template.uses().captures {
+                true => String::from_utf8_lossy(&self.execute.capture(node, MOST_CAPTURE)).into_owned(),
+                false => String::new(),
+            };
+            bindings.node(pipe.node(node).id.as_str(), self.state.node(node).outputs(), capture);
+        }
+        bindings
+    }
+
+    fn started(&self, queues: &mut Queues, node: NodeIx) -> (Event, u32) {
+        let attempt = self.state.node(node).attempt + 1;
+        let Some(pipe) = self.state.pipe() else { unreachable!("a run that is driven has a pipe") };
+        let started = NodeStarted {
+            node_id: pipe.node(node).id.clone(),
+            kind: pipe.node(node).kind(),
+            attempt,
+            node_sha256: Some(queues.identities.of(pipe, self.state.inputs(), node)),
+            prompt_sha256: None,
+            name: None,
+            model: None,
+            agent: None,
+        };
+        (started.into(), attempt)
+    }
+
+    /// Starts as many nodes as may run: first all their starts are written, then they are spawned.
+    fn start_ready(&mut self, queues: &mut Queues) -> Result<(), RunError> {
+        loop {
+            let now = self.clock.monotonic();
+            while let Some(Reverse((due, node))) = queues.retries.peek().copied()
+                && due <= now
+            {
+                queues.retries.pop();
+                queues.ready.push(Reverse(node));
+            }
+            if queues.stop.is_some() {
+                return Ok(());
+            }
+            let mut attempts = Vec::new();
+            while self.state.running() < self.jobs
+                && let Some(Reverse(node)) = queues.ready.pop()
+            {
+                let (started, number) = self.started(queues, node);
+                self.record(queues, started)?;
+                let env = queues.visible.variables(&self.state, node);
+                attempts.push(Attempt { node, number, env });
+            }
+            if attempts.is_empty() {
+                return Ok(());
+            }
+            self.flush(queues)?;
+            for attempt in attempts {
+                self.execute.start(attempt, &mut queues.emitted);
+            }
+            // Usually only that they were spawned; one that could not be makes room for others.
+            self.take_emitted(queues)?;
+            self.release(queues)?;
+        }
+    }
+
+    fn is_done(&self, queues: &Queues) -> bool {
+        if self.state.running() > 0 {
+            return false;
+        }
+        queues.stop.is_some()
+            || (queues.ready.is_empty() && queues.held.is_empty() && queues.retries.is_empty())
+    }
+
+    fn wait(&mut self, queues: &mut Queues, deadline: Option<(Duration, Duration)>) -> Result<(), RunError> {
+        let now = self.clock.monotonic();
+        let retry = queues.retries.peek().map(|Reverse((due, _))| due.saturating_sub(now));
+        let over = deadline.filter(|_| queues.stop.is_none()).map(|(due, _)| due.saturating_sub(now));
+        let tick = self.observer.tick(&self.state);
+        let timeout = [retry.filter(|_| queues.stop.is_none()), over, tick].into_iter().flatten().min();
+        self.execute.wait(timeout, &mut queues.emitted).map_err(|error| match error {
+            ExecuteError::Wait(error) => RunError::System("cannot wait for processes".into(), Some(error)),
+            ExecuteError::Capture(error) => RunError::Capture(error),
+        })?;
+        self.take_emitted(queues)?;
+        if let Some((due, limit)) = deadline
+            && queues.stop.is_none()
+            && self.clock.monotonic() >= due
+        {
+            self.stop(queues, Stop::RunTimeout(limit));
+        }
+        Ok(())
+    }
+
+    fn take_emitted(&mut self, queues: &mut Queues) -> Result<(), RunError> {
+        for emitted in std::mem::take(&mut queues.emitted) {
+            match emitted {
+                Emitted::Event(event) => self.happened(queues, event)?,
+                Emitted::Signal(Signal::Message) => {
+                    if let Some(by) = (self.cancelled_by)() {
+                        self.stop(queues, Stop::Cancelled(by));
+                    }
+                }
+                Emitted::Signal(signal) => self.stop(queues, Stop::Interrupted(signal)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what runs; a second signal ends it at once.
+    fn stop(&mut self, queues: &mut Queues, stop: Stop) {
+        let (why, again) = match (&stop, &queues.stop) {
+            (Stop::FailFast, _) => return,
+            (Stop::RunTimeout(_), _) => (EndReason::RunTimeout, false),
+            (Stop::Cancelled(_), before) => {
+                (EndReason::Cancelled, matches!(before, Some(Stop::Cancelled(_))))
+            }
+            (Stop::Interrupted(_), before) => {
+                (EndReason::Interrupted, !matches!(before, None | Some(Stop::FailFast)))
+            }
+        };
+        if again {
+            self.execute.kill_all(why);
+        } else {
+            self.execute.end_all(why);
+            queues.stop = Some(stop);
+        }
+    }
+
+    /// An event of an attempt: a failure may get another try, an end may have to be on disk before what follows.
+    fn happened(&mut self, queues: &mut Queues, mut event: Event) -> Result<(), RunError> {
+        let mut retry = None;
+        let mut took = None;
+        match &mut event {
+            Event::NodeFailed(failed) => {
+                took = Some(failed.duration_ms);
+                if let Some(pipe) = self.state.pipe()
+                    && let Some(node) = pipe.find(failed.node_id.as_str())
+                    && let Some(delay) = decide::retry_delay(pipe.node(node), self.state.node(node), failed)
+                    && queues.stop.is_none()
+                {
+                    failed.retry_in_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+                    retry = Some((self.clock.monotonic() + delay, node));
+                }
+            }
+            Event::NodeCompleted(completed) => took = Some(completed.duration_ms),
+            _ => {}
+        }
+        let failed_for_good = matches!(event, Event::NodeFailed(_)) && retry.is_none();
+        self.record(queues, event)?;
+        queues.retries.extend(retry.map(Reverse));
+        if failed_for_good && self.fail_fast && queues.stop.is_none() {
+            queues.stop = Some(Stop::FailFast);
+        }
+        let wait = match self.durability {
+            Durability::None => false,
+            Durability::Strict => took.is_some(),
+            Durability::Auto => took.is_some_and(|ms| ms >= WORTH_WAITING),
+        };
+        if wait {
+            let seq = self.state.seq();
+            let fired = self.state.take_fired();
+            if !fired.is_empty() {
+                queues.held.extend(fired.into_iter().map(|fired| (seq, fired)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an event to the batch and to the state.
+    fn record(&mut self, queues: &mut Queues, event: Event) -> Result<(), RunError> {
+        let record = self.log.append(self.clock.now(), event)?;
+        if let Err(violation) = self.state.apply(&record) {
+            // The runner obeys the rules of its own log, or it is broken and has to stop.
+            return Err(RunError::System(
+                format!("an event that breaks the rules of logs: {violation}"),
+                None,
+            ));
+        }
+        queues.batch.push(record);
+        Ok(())
+    }
+
+    fn flush(&mut self, queues: &mut Queues) -> Result<(), RunError> {
+        if queues.batch.is_empty() {
+            return Ok(());
+        }
+        self.log.flush()?;
+        if let Some(seq) = queues.held.iter().map(|(seq, _)| *seq).max() {
+            self.log.want_durable(seq);
+        }
+        self.observer.wrote(&queues.batch, self.log.last_batch(), &self.state);
+        queues.batch.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self, queues: &mut Queues) -> Result<Outcome, RunError> {
+        let took = self.clock.monotonic().saturating_sub(queues.since);
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let (event, outcome) = match queues.stop.take() {
+            Some(Stop::Interrupted(signal)) => {
+                let interrupted = |record: &omne_replay::NodeRecord| {
+                    record.phase == NodePhase::Failed
+                        && record.error().is_some_and(|error| error.kind == ErrorKind::Interrupted)
+                };
+                let running =
+                    self.state.nodes().filter(|(_, _, record)| interrupted(record)).map(|(id, _, _)| id);
+                let running = decide::clip(running);
+                let name = if signal == Signal::Interrupt { "SIGINT" } else { "SIGTERM" };
+                let event: Event = PipeInterrupted { signal: name.into(), running }.into();
+                (event, Outcome::Interrupted(signal))
+            }
+            Some(Stop::Cancelled(by)) => {
+                let aborted = decide::aborted(&self.state, Some(format!("cancelled by {by}")), duration_ms);
+                (aborted.into(), Outcome::Aborted)
+            }
+            Some(Stop::RunTimeout(limit)) => {
+                let cause = format!("the run took longer than {}", format_duration(limit));
+                (decide::aborted(&self.state, Some(cause), duration_ms).into(), Outcome::Aborted)
+            }
+            Some(Stop::FailFast) => {
+                let cause = "stopped at the first failure".to_owned();
+                (decide::aborted(&self.state, Some(cause), duration_ms).into(), Outcome::Aborted)
+            }
+            None if decide::any_failed(&self.state) || self.state.open() > 0 => {
+                (decide::aborted(&self.state, None, duration_ms).into(), Outcome::Aborted)
+            }
+            None => (PipeCompleted { duration_ms }.into(), Outcome::Completed),
+        };
+        self.record(queues, event)?;
+        self.log.flush_and_sync()?;
+        self.observer.wrote(&queues.batch, self.log.last_batch(), &self.state);
+        queues.batch.clear();
+        Ok(outcome)
+    }
+}

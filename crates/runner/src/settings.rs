@@ -1,0 +1,107 @@
+//! `omne.toml`: settings of a volume, all optional.
+
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+};
+
+use omne_events::Durability;
+use serde::Deserialize;
+
+/// The settings of a volume.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Most nodes at once.
+    pub jobs: Option<NonZeroU32>,
+    /// How soon events survive a power cut.
+    #[serde(default, deserialize_with = "durability")]
+    pub durability: Durability,
+    /// The agent of AI nodes where neither node nor pipe names one.
+    pub agent: Option<String>,
+    /// Further agents.
+    #[serde(default)]
+    pub agents: toml::Table,
+    /// Limits.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Limits of a volume.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The most bytes that one attempt may print.
+    pub output_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { output_bytes: 1 << 30 }
+    }
+}
+
+/// Why the settings can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file can't be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// It is not what it has to be.
+    #[error("the settings in `{}` are wrong", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and how.
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl Settings {
+    /// The settings at `path`; the defaults when there is no such file.
+    pub fn load(path: &Path) -> Result<Self, SettingsError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text)
+                .map_err(|source| SettingsError::Parse { path: path.to_owned(), source: Box::new(source) }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(SettingsError::Read { path: path.to_owned(), source }),
+        }
+    }
+}
+
+fn durability<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Durability, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Word {
+        Auto,
+        Strict,
+        None,
+    }
+    Ok(match Word::deserialize(deserializer)? {
+        Word::Auto => Durability::Auto,
+        Word::Strict => Durability::Strict,
+        Word::None => Durability::None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_settings_are_optional_and_unknown_ones_are_errors() {
+        let load = |text: &str| toml::from_str::<Settings>(text);
+        assert_eq!(load("").unwrap().limits.output_bytes, 1 << 30);
+        let settings = load("jobs = 3\ndurability = \"strict\"\n[limits]\noutput_bytes = 10").unwrap();
+        assert_eq!((settings.jobs.unwrap().get(), settings.limits.output_bytes), (3, 10));
+        assert_eq!(settings.durability, Durability::Strict);
+        for bad in ["job = 3", "jobs = 0", "durability = \"yes\"", "[limits]\nbytes = 1"] {
+            assert!(load(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! A volume on disk: where pipes, settings and runs are.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use omne_events::RunId;
+use omne_replay::{RunPhase, RunState};
+
+use crate::Class;
+
+/// A directory tree with a `.omne/` in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    root: PathBuf,
+}
+
+/// The directory of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir {
+    /// The run.
+    pub id: RunId,
+    /// Absolute.
+    pub path: PathBuf,
+}
+
+impl RunDir {
+    /// Its log.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+}
+
+/// A pipe file that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The pipe's name by its file.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// Why something of a volume can't be found.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// No directory above has a `.omne/`.
+    #[error("there is no volume: neither `{}` nor a directory above it has a `.omne/`", from.display())]
+    NoVolume {
+        /// Where the search began.
+        from: PathBuf,
+    },
+    /// The directory given is none.
+    #[error("`{}` is not a volume: it has no `.omne/`", path.display())]
+    NotAVolume {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// No run has that id.
+    #[error("there is no run `{0}`")]
+    NoRun(String),
+    /// No run is of the kind asked for.
+    #[error("there is no run yet that `{0}` could mean")]
+    NoSuch(&'static str),
+    /// Several runs have that part in their id.
+    #[error("`{part}` is part of several runs: {}", runs.join(", "))]
+    Ambiguous {
+        /// As it was given.
+        part: String,
+        /// Some of them.
+        runs: Vec<String>,
+    },
+    /// There is no such pipe.
+    #[error("there is no pipe `{name}` in `{}`", directory.display())]
+    NoPipe {
+        /// As it was given.
+        name: String,
+        /// Where pipes are.
+        directory: PathBuf,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A directory can't be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl VolumeError {
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            VolumeError::Ambiguous { .. } => Class::Input,
+            VolumeError::Read { .. } => Class::System,
+            VolumeError::NoVolume { .. }
+            | VolumeError::NotAVolume { .. }
+            | VolumeError::NoRun(_)
+            | VolumeError::NoSuch(_)
+            | VolumeError::NoPipe { .. } => Class::NotFound,
+        }
+    }
+}
+
+/// The endings of pipe files, in the order they are looked for.
+const PIPE_ENDINGS: [&str; 3] = ["md", "yaml", "yml"];
+
+impl Volume {
+    /// The volume at `root`, whether it is there yet or not.
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The volume that `directory` is in.
+    pub fn find(directory: &Path) -> Result<Self, VolumeError> {
+        let found = directory.ancestors().find(|above| above.join(".omne").is_dir());
+        match found {
+            Some(root) => Ok(Self { root: root.to_owned() }),
+            None => Err(VolumeError::NoVolume { from: directory.to_owned() }),
+        }
+    }
+
+    /// The volume whose root is `root`.
+    pub fn open(root: &Path) -> Result<Self, VolumeError> {
+        if root.join(".omne").is_dir() {
+            Ok(Self { root: root.to_owned() })
+        } else {
+            Err(VolumeError::NotAVolume { path: root.to_owned() })
+        }
+    }
+
+    /// Makes `.omne/` with a `.gitignore` for what runs leave.
+    ///
+    /// # Errors
+    /// With the path that could not be made.
+    pub fn make(root: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        let omne = root.join(".omne");
+        std::fs::create_dir_all(&omne).map_err(|error| (omne.clone(), error))?;
+        let ignore = omne.join(".gitignore");
+        if !ignore.exists() {
+            std::fs::write(&ignore, "/var/\n/wt/\n").map_err(|error| (ignore, error))?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The directory with the `.omne/` in it.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A place below `.omne/`.
+    pub fn place(&self, below: &str) -> PathBuf {
+        self.root.join(".omne").join(below)
+    }
+
+    /// The directory of a run, whether it is there or not.
+    pub fn run_dir(&self, id: &RunId) -> RunDir {
+        RunDir { id: id.clone(), path: self.place("var/runs").join(id.as_str()) }
+    }
+
+    /// All runs, newest first.
+    pub fn runs(&self) -> Result<Vec<RunDir>, VolumeError> {
+        let directory = self.place("var/runs");
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(VolumeError::Read { path: directory, source }),
+        };
+        let mut runs: Vec<RunDir> = entries
+            .flatten()
+            .filter_map(|entry| RunId::new(entry.file_name().to_str()?).ok())
+            .map(|id| RunDir { path: directory.join(id.as_str()), id })
+            .collect();
+        // The ulid at the end of the id is its time; those of one millisecond are in the order of their names.
+        let ulid = |run: &RunDir| run.id.as_str()[run.id.as_str().len() - 26..].to_owned();
+        runs.sort_by_cached_key(|run| std::cmp::Reverse(ulid(run)));
+        Ok(runs)
+    }
+
+    /// The run that `name` means: an id, an unambiguous part of one, `@last` or `@failed`.
+    pub fn resolve(&self, name: &str) -> Result<RunDir, VolumeError> {
+        let runs = self.runs()?;
+        match name {
+            "@last" => return runs.into_iter().next().ok_or(VolumeError::NoSuch("@last")),
+            "@failed" => {
+                let failed = |run: &RunDir| {
+                    phase_of(run) == Some(RunPhase::Aborted) || phase_of(run) == Some(RunPhase::Interrupted)
+                };
+                return runs.into_iter().find(failed).ok_or(VolumeError::NoSuch("@failed"));
+            }
+            _ => {}
+        }
+        if name.is_empty() {
+            return Err(VolumeError::NoRun(name.to_owned()));
+        }
+        if let Some(exact) = runs.iter().find(|run| run.id.as_str() == name) {
+            return Ok(exact.clone());
+        }
+        let mut matches = runs.into_iter().filter(|run| run.id.as_str().contains(name));
+        let first = matches.next().ok_or_else(|| VolumeError::NoRun(name.to_owned()))?;
+        match matches.next() {
+            None => Ok(first),
+            Some(second) => {
+                const SHOWN: usize = 5;
+                let all = [first, second].into_iter().chain(matches).take(SHOWN);
+                Err(VolumeError::Ambiguous {
+                    part: name.to_owned(),
+                    runs: all.map(|run| run.id.to_string()).collect(),
+                })
+            }
+        }
+    }
+
+    /// All pipes, by name.
+    pub fn pipes(&self) -> Result<Vec<Found>, VolumeError> {
+        let directory = self.place("dist/pipes");
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(VolumeError::Read { path: directory, source }),
+        };
+        let mut found: Vec<Found> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|ending| PIPE_ENDINGS.iter().any(|e| ending == *e)))
+            .filter_map(|path| Some(Found { name: path.file_stem()?.to_str()?.to_owned(), path }))
+            .collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name).then(a.path.cmp(&b.path)));
+        Ok(found)
+    }
+
+    /// The file of the pipe called `name`.
+    pub fn pipe(&self, name: &str) -> Result<Found, VolumeError> {
+        let pipes = self.pipes()?;
+        match pipes.iter().find(|found| found.name == name) {
+            Some(found) => Ok(found.clone()),
+            None => Err(VolumeError::NoPipe {
+                name: name.to_owned(),
+                directory: self.place("dist/pipes"),
+                known: pipes.into_iter().map(|found| found.name).collect(),
+            }),
+        }
+    }
+}
+
+/// Where a run stands by its log alone.
+fn phase_of(run: &RunDir) -> Option<RunPhase> {
+    let mut reader = omne_events::LogReader::open(&run.log()).ok()?;
+    let folded = omne_replay::fold(RunState::light(), &mut reader, None, |_, _| {}).ok()?;
+    Some(match folded.state.phase() {
+        // A run whose runner is gone was interrupted, only without a word.
+        RunPhase::Running if matches!(omne_events::LockedLog::owner(&run.log()), Ok(None)) => {
+            RunPhase::Interrupted
+        }
+        phase => phase,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(runs: &[&str]) -> (tempfile::TempDir, Volume) {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = Volume::make(dir.path()).unwrap();
+        for run in runs {
+            std::fs::create_dir_all(volume.place("var/runs").join(run)).unwrap();
+        }
+        (dir, volume)
+    }
+
+    #[test]
+    fn runs_are_found_by_any_unambiguous_part() {
+        let (_dir, volume) = volume(&[
+            "a-01kahj5zz0000000000000000a",
+            "a-01kahj5zz0000000000000000b",
+            "b-01kahj5zz0000000000000000c",
+            "junk",
+        ]);
+        let resolve = |name: &str| volume.resolve(name).map(|run| run.id.to_string());
+        assert_eq!(resolve("b-01").unwrap(), "b-01kahj5zz0000000000000000c");
+        assert_eq!(resolve("0b").unwrap(), "a-01kahj5zz0000000000000000b");
+        assert_eq!(resolve("@last").unwrap(), "b-01kahj5zz0000000000000000c");
+        assert!(matches!(resolve("a-01"), Err(VolumeError::Ambiguous { .. })));
+        assert!(matches!(resolve("zz9"), Err(VolumeError::NoRun(_))));
+        assert!(matches!(resolve("../junk"), Err(VolumeError::NoRun(_))));
+    }
+
+    #[test]
+    fn a_volume_is_found_from_below() {
+        let (dir, volume) = volume(&[]);
+        let below = dir.path().join("a/b");
+        std::fs::create_dir_all(&below).unwrap();
+        assert_eq!(Volume::find(&below).unwrap(), volume);
+        assert!(matches!(Volume::open(&below), Err(VolumeError::NotAVolume { .. })));
+    }
+}

@@ -1,0 +1,168 @@
+//! Where nodes run: a detached git worktree, or in place.
+
+use std::{
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+};
+
+use omne_events::{RunId, Workspace, WorkspaceMode};
+use omne_process::run_to_end;
+
+use crate::Volume;
+
+/// Why a workspace can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// A worktree was asked for where there can be none.
+    #[error("a worktree is not possible: {0}")]
+    Impossible(&'static str),
+    /// Git refused.
+    #[error("git can not make the worktree: {0}")]
+    Git(String),
+    /// Git could not be run.
+    #[error("cannot run git")]
+    Run(#[source] io::Error),
+    /// The worktree of a run is gone, and completed nodes had worked in it.
+    #[error("the worktree `{}` of this run is gone, and with it what its completed nodes made", .0.display())]
+    Gone(PathBuf),
+}
+
+/// What can be said of the git repository that a directory is in.
+struct Repository {
+    top: PathBuf,
+    head: Option<String>,
+}
+
+/// Which workspace a run gets, and what people should know about that choice.
+pub(crate) struct Choice {
+    pub(crate) mode: WorkspaceMode,
+    pub(crate) top: PathBuf,
+    pub(crate) head: Option<String>,
+    /// A warning, if the choice is not what one would expect.
+    pub(crate) warning: Option<String>,
+}
+
+/// The workspace for a run in `volume`: what is asked for, else a worktree where that is possible.
+pub(crate) fn choose(volume: &Volume, asked: Option<WorkspaceMode>) -> Result<Choice, WorkspaceError> {
+    let root = |warning: Option<&str>| Choice {
+        mode: WorkspaceMode::Root,
+        top: volume.root().to_owned(),
+        head: None,
+        warning: warning.map(str::to_owned),
+    };
+    if asked == Some(WorkspaceMode::Root) {
+        return Ok(root(None));
+    }
+    let wanted = asked == Some(WorkspaceMode::Worktree);
+    match repository(volume.root()) {
+        Some(Repository { top, head: Some(head) }) => {
+            Ok(Choice { mode: WorkspaceMode::Worktree, top, head: Some(head), warning: None })
+        }
+        Some(Repository { head: None, .. }) if wanted => {
+            Err(WorkspaceError::Impossible("the git repository has no commit yet"))
+        }
+        None if wanted => Err(WorkspaceError::Impossible("there is no git repository")),
+        Some(_) => Ok(root(Some("the git repository has no commit yet, so nodes run in place"))),
+        None => Ok(root(None)),
+    }
+}
+
+fn git(directory: &Path, args: &[&OsStr]) -> io::Result<omne_process::Output> {
+    run_to_end("git", args, directory)
+}
+
+fn repository(directory: &Path) -> Option<Repository> {
+    // Asking git costs milliseconds; without a `.git` above there is nothing to ask.
+    directory.ancestors().find(|above| above.join(".git").exists())?;
+    let line = |args: &[&str]| {
+        let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+        let output = git(directory, &args).ok().filter(|output| output.status.success())?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        Some(text.trim_end_matches('\n').to_owned())
+    };
+    // Both in one call where there is a commit.
+    match line(&["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"]) {
+        Some(text) => {
+            let (top, head) = text.split_once('\n')?;
+            Some(Repository { top: top.into(), head: Some(head.to_owned()) })
+        }
+        None => Some(Repository { top: line(&["rev-parse", "--show-toplevel"])?.into(), head: None }),
+    }
+}
+
+/// The top of the git repository that `directory` is in.
+pub(crate) fn repository_top(directory: &Path) -> Option<PathBuf> {
+    repository(directory).map(|repository| repository.top)
+}
+
+impl Choice {
+    /// Makes the workspace of a run.
+    pub(crate) fn make(&self, volume: &Volume, run: &RunId) -> Result<Workspace, WorkspaceError> {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let Some(head) = &self.head else {
+            return Ok(Workspace { mode: self.mode, path: text(volume.root()), base_commit: None });
+        };
+        let tree = volume.place("wt").join(run.as_str());
+        add_worktree(volume, &tree, head)?;
+        // The volume may lie below the repository's top: then nodes run at the same place in the worktree.
+        let root = volume.root().canonicalize().unwrap_or_else(|_| volume.root().to_owned());
+        let top = self.top.canonicalize().unwrap_or_else(|_| self.top.clone());
+        let below = root.strip_prefix(&top).map(|below| tree.join(below)).ok().filter(|path| path.is_dir());
+        Ok(Workspace { mode: self.mode, path: text(&below.unwrap_or(tree)), base_commit: Some(head.clone()) })
+    }
+}
+
+fn add_worktree(volume: &Volume, tree: &Path, commit: &str) -> Result<(), WorkspaceError> {
+    let args = [OsStr::new("worktree"), OsStr::new("add"), OsStr::new("--detach"), OsStr::new("--quiet")];
+    let args: Vec<&OsStr> = args.into_iter().chain([tree.as_os_str(), OsStr::new(commit)]).collect();
+    let output = git(volume.root(), &args).map_err(WorkspaceError::Run)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(WorkspaceError::Git(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
+
+/// The workspace of a run that goes on. A worktree that is gone is made anew only if nothing in it is missed.
+pub(crate) fn reopen(
+    volume: &Volume,
+    run: &RunId,
+    recorded: &Workspace,
+    keeps_nodes: bool,
+) -> Result<PathBuf, WorkspaceError> {
+    let Some(commit) = &recorded.base_commit else { return Ok(volume.root().to_owned()) };
+    let tree = volume.place("wt").join(run.as_str());
+    let recorded_path = PathBuf::from(&recorded.path);
+    if tree.is_dir() {
+        return Ok(if recorded_path.starts_with(&tree) && recorded_path.is_dir() {
+            recorded_path
+        } else {
+            tree
+        });
+    }
+    if keeps_nodes {
+        return Err(WorkspaceError::Gone(tree));
+    }
+    // Git may still list the one that was deleted by hand.
+    let _ = git(volume.root(), &["worktree", "prune"].map(OsStr::new));
+    add_worktree(volume, &tree, commit)?;
+    Ok(tree)
+}
+
+/// Removes the worktree of a run, if it has one.
+///
+/// # Errors
+/// What git says, or why it could not be asked.
+pub(crate) fn remove(volume: &Volume, run: &RunId) -> Result<(), WorkspaceError> {
+    let tree = volume.place("wt").join(run.as_str());
+    if !tree.exists() {
+        return Ok(());
+    }
+    let args = [OsStr::new("worktree"), OsStr::new("remove"), OsStr::new("--force"), OsStr::new("--force")];
+    let args: Vec<&OsStr> = args.into_iter().chain([tree.as_os_str()]).collect();
+    match git(volume.root(), &args) {
+        Ok(output) if output.status.success() => Ok(()),
+        // A repository that is gone or was moved has nothing to say about it.
+        _ => std::fs::remove_dir_all(&tree).map_err(WorkspaceError::Run),
+    }
+}
