@@ -1,1 +1,21 @@
-fn main() {}
+//! `omne`: arguments, progress, rendering, exit codes.
+
+mod args;
+mod command;
+mod failure;
+mod progress;
+mod render;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = args::Arguments::parse();
+    let context = wire::Context::new(&arguments);
+    match command::execute(arguments.command, &context) {
+        Ok(code) => code,
+        Err(failure) => failure.report(&context),
+    }
+}

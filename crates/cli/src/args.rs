@@ -1,0 +1,313 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs pipes of shell steps and coding agents, and can tell afterwards what happened.
+#[derive(Debug, Parser)]
+#[command(
+    name = "omne",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Arguments {
+    /// The volume: a directory with a `.omne/` (default: the nearest one above)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) volume: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: When,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a volume here, with a pipe that runs at once
+    Init(Init),
+    /// Check pipe files, all faults at once
+    Validate(Validate),
+    /// Run a pipe
+    Run(Run),
+    /// Go on with a run that failed, was interrupted or died
+    Resume(Resume),
+    /// End a run that is under way
+    Cancel(Cancel),
+    /// Show a run, or the list of runs
+    Status(Status),
+    /// Show what nodes printed
+    Logs(Logs),
+    /// Show the events of a run
+    Events(Events),
+    /// Rebuild the state of a run from its log alone
+    Replay(Replay),
+    /// Check that logs obey every rule
+    Verify(Verify),
+    /// Draw the graph of a pipe or a run
+    Graph(Graph),
+    /// Remove runs
+    Clean(Clean),
+    /// Say what a diagnostic means
+    Explain(Explain),
+    /// Print a JSON schema
+    Schema(Schema),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Which example pipe to begin with
+    #[arg(long, value_name = "NAME", default_value = "hello")]
+    pub(crate) example: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Names of pipes, or files (default: all pipes of the volume)
+    #[arg(value_name = "PIPE")]
+    pub(crate) pipes: Vec<String>,
+    /// One JSON object with all diagnostics
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The name of a pipe of the volume, or a file
+    #[arg(value_name = "PIPE|FILE")]
+    pub(crate) pipe: String,
+    /// An input
+    #[arg(short, long = "input", value_name = "KEY=VALUE")]
+    pub(crate) input: Vec<String>,
+    /// A YAML or JSON file of inputs; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inputs: Option<PathBuf>,
+    /// Most nodes at once
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) jobs: Option<u32>,
+    /// Where nodes run
+    #[arg(long, value_name = "MODE")]
+    pub(crate) workspace: Option<Workspace>,
+    /// Print what would run, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Go on with what does not depend on a failed node (the default)
+    #[arg(long, conflicts_with = "fail_fast")]
+    pub(crate) keep_going: bool,
+    /// Start nothing new after the first failure
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// Print the events to standard output as they are written
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workspace {
+    /// A detached git worktree of HEAD
+    Worktree,
+    /// In place
+    Root,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// A run: its id, an unambiguous part of it, `@last` or `@failed`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Run this node again, with all that depends on it
+    #[arg(long, value_name = "NODE")]
+    pub(crate) from: Vec<String>,
+    /// Go on with a changed pipe: a file, or `@current` for the volume's pipe of that name
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pipe: Option<String>,
+    /// Print what would be done, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Most nodes at once
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) jobs: Option<u32>,
+    /// Print the events to standard output as they are written
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// A run: its id, an unambiguous part of it, or `@last`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// A run: its id, an unambiguous part of it, `@last` or `@failed` (default: the list of runs)
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// At most so many runs
+    #[arg(short, value_name = "N", default_value_t = 20)]
+    pub(crate) number: usize,
+    /// Only runs that were aborted or interrupted
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// Only runs of this pipe
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pipe: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// A run: its id, an unambiguous part of it, `@last` or `@failed`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Only this node
+    #[arg(value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// Go on as more is printed, until the run ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only this round of a loop
+    #[arg(long, value_name = "N", requires = "node")]
+    pub(crate) iteration: Option<u32>,
+    /// What was printed to standard error
+    #[arg(long)]
+    pub(crate) stderr: bool,
+    /// Only the last lines
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// A run: its id, an unambiguous part of it, `@last` or `@failed`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Go on as more is written, until the run ends
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only types that match, such as `node.*`
+    #[arg(long = "type", value_name = "GLOB")]
+    pub(crate) types: Vec<String>,
+    /// Only events of this node
+    #[arg(long = "node", value_name = "ID")]
+    pub(crate) nodes: Vec<String>,
+    /// The lines as they are in the log
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A run, a log file, or `-` for standard input
+    #[arg(value_name = "RUN|FILE")]
+    pub(crate) log: String,
+    /// The state after this event
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) at: Option<u64>,
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ReplayFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReplayFormat {
+    Text,
+    Json,
+    /// The same on every machine and at every time
+    Snapshot,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Runs or log files
+    #[arg(value_name = "RUN|FILE", required_unless_present = "all")]
+    pub(crate) logs: Vec<String>,
+    /// Every run of the volume
+    #[arg(long, conflicts_with = "logs")]
+    pub(crate) all: bool,
+    /// One JSON object with all findings
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// The name of a pipe, a file, or a run
+    #[arg(value_name = "PIPE|RUN")]
+    pub(crate) of: String,
+    /// How to draw it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: GraphFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    Text,
+    Mermaid,
+    Dot,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    /// Only runs that began longer ago, such as `30d` or `12h`
+    #[arg(long, value_name = "AGE", default_value = "30d")]
+    pub(crate) older_than: String,
+    /// Keep runs that did not complete
+    #[arg(long)]
+    pub(crate) keep_failed: bool,
+    /// Print what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A code such as `E0103`; without one, all codes are listed
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Of what
+    #[arg(value_name = "WHAT")]
+    pub(crate) of: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// Pipe files
+    Pipe,
+    /// Lines of a log
+    Event,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,39 @@
+//! One command a file.
+
+mod clean;
+mod events;
+mod graph;
+mod info;
+mod init;
+mod log;
+mod logs;
+mod replay;
+mod run;
+mod status;
+mod validate;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::{args::Command, failure::Result, wire::Context};
+
+pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
+    match command {
+        Command::Init(args) => init::init(&args, context),
+        Command::Validate(args) => validate::validate(&args, context),
+        Command::Run(args) => run::run(&args, context),
+        Command::Resume(args) => run::resume(&args, context),
+        Command::Cancel(args) => run::cancel(&args, context),
+        Command::Status(args) => status::status(&args, context),
+        Command::Logs(args) => logs::logs(&args, context),
+        Command::Events(args) => events::events(&args, context),
+        Command::Replay(args) => replay::replay(&args, context),
+        Command::Verify(args) => verify::verify(&args, context),
+        Command::Graph(args) => graph::graph(&args, context),
+        Command::Clean(args) => clean::clean(&args, context),
+        Command::Explain(args) => info::explain(&args, context),
+        Command::Schema(args) => info::schema(&args),
+        Command::Completions(args) => info::completions(&args),
+        Command::Man => info::man(),
+    }
+}

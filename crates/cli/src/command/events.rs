@@ -1,0 +1,159 @@
+//! `events`: the events of a run.
+
+use std::{
+    io::{self, Read, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use omne_events::{Decoder, Line, LogReader};
+use omne_runner::RunDir;
+
+use super::log::{LogSource, is_alive};
+use crate::{
+    args,
+    failure::{Exit, Failure, Result},
+    render::{self, Paint},
+    wire::Context,
+};
+
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode> {
+    let source = LogSource::find(&args.run, context)?;
+    let mut decoder = Decoder::new();
+    let paint = context.paint();
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let mut show = |line: &[u8]| show(line, args, &mut decoder, paint, &mut stdout);
+    match (&source, args.follow) {
+        (LogSource::Run(run), true) => {
+            let mut reader = LogReader::new(Growing { file: open(run)?, run }, &run.log());
+            while let Some(line) = reader.next_line().map_err(|error| Failure::new(Exit::Damaged, error))? {
+                show(line)?;
+            }
+        }
+        (LogSource::File(_) | LogSource::Stdin, true) => {
+            return Err(Failure::message(Exit::Input, "only a run of the volume can be followed")
+                .help("give the id of a run"));
+        }
+        (_, false) => {
+            let mut reader = source.reader()?;
+            while let Some(line) = reader.next_line().map_err(|error| Failure::new(Exit::Damaged, error))? {
+                show(line)?;
+            }
+        }
+    }
+    stdout.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(run: &RunDir) -> Result<std::fs::File> {
+    std::fs::File::open(run.log()).map_err(|error| {
+        Failure::new(Exit::NotFound, anyhow::Error::new(error).context(format!("`{}` has no log", run.id)))
+    })
+}
+
+/// A log that is still being written: its end is the run's.
+struct Growing<'a> {
+    file: std::fs::File,
+    run: &'a RunDir,
+}
+
+impl Read for Growing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let alive = is_alive(self.run);
+            match self.file.read(buffer)? {
+                0 if alive => std::thread::sleep(LOOK),
+                read => return Ok(read),
+            }
+        }
+    }
+}
+
+fn show(
+    line: &[u8],
+    args: &args::Events,
+    decoder: &mut Decoder,
+    paint: Paint,
+    out: &mut impl Write,
+) -> Result<()> {
+    let decoded = decoder.decode(line).map_err(|error| {
+        Failure::new(Exit::Damaged, anyhow::Error::new(error).context("the log is damaged"))
+            .help("`omne verify` tells everything that is wrong with it")
+    })?;
+    let kind = decoded.line.kind();
+    if !args.types.is_empty() && !args.types.iter().any(|glob| matches_glob(glob, kind)) {
+        return Ok(());
+    }
+    let node = match &decoded.line {
+        Line::Known(record) => record.event.node().map(|node| node.as_str()),
+        Line::Unknown { .. } => None,
+    };
+    if !args.nodes.is_empty() && !node.is_some_and(|node| args.nodes.iter().any(|wanted| wanted == node)) {
+        return Ok(());
+    }
+    if args.json {
+        out.write_all(line)?;
+        out.write_all(b"\n")?;
+    } else {
+        let text = match &decoded.line {
+            Line::Known(record) => render::describe(&record.event),
+            Line::Unknown { .. } => "an event of a later version".to_owned(),
+        };
+        let at = paint.dim(&decoded.line.at().to_string());
+        writeln!(out, "{:>5} {at} {} {text}", decoded.line.seq(), paint.blue(&format!("{kind:<18}")))?;
+    }
+    if args.follow {
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Whether `text` is of the form `glob`, in which `*` stands for anything and `?` for one character.
+fn matches_glob(glob: &str, text: &str) -> bool {
+    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
+    let (mut g, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match glob.get(g) {
+            Some('*') => {
+                star = Some((g, t));
+                g += 1;
+            }
+            Some(&c) if c == '?' || c == text[t] => {
+                g += 1;
+                t += 1;
+            }
+            _ => match star {
+                // The last star takes one character more.
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    (g, t) = (at + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_and_question_marks_match() {
+        for (glob, text, matches) in [
+            ("node.*", "node.started", true),
+            ("*.started", "node.started", true),
+            ("*", "", true),
+            ("n?de.*ed", "node.completed", true),
+            ("node", "node.started", false),
+            ("*a*b", "xaxbxb", true),
+            ("pipe.*", "node.started", false),
+        ] {
+            assert_eq!(matches_glob(glob, text), matches, "{glob} {text}");
+        }
+    }
+}

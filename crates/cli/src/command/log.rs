@@ -1,0 +1,100 @@
+//! Logs as commands name them: a run of the volume, a file, or standard input.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use omne_events::{Line, LockedLog, LogReader};
+use omne_replay::{FoldError, Folded, RunPhase, RunState, fold};
+use omne_runner::RunDir;
+
+use crate::{
+    failure::{Exit, Failure, Result},
+    wire::Context,
+};
+
+/// Where a log is.
+pub(super) enum LogSource {
+    Run(RunDir),
+    File(PathBuf),
+    Stdin,
+}
+
+impl LogSource {
+    /// A file if it looks like one, else a run.
+    pub(super) fn find(name: &str, context: &Context) -> Result<Self> {
+        if name == "-" {
+            return Ok(LogSource::Stdin);
+        }
+        let path = Path::new(name);
+        if name.contains('/') || name.ends_with(".jsonl") || path.is_file() {
+            let path = context.absolute(path)?;
+            // A run's directory stands for its log.
+            return Ok(LogSource::File(if path.is_dir() { path.join("events.jsonl") } else { path }));
+        }
+        let volume = context.volume()?;
+        let run = volume.resolve(name)?;
+        Ok(LogSource::Run(run))
+    }
+
+    /// What to call it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            LogSource::Run(run) => run.id.to_string(),
+            LogSource::File(path) => path.display().to_string(),
+            LogSource::Stdin => "standard input".to_owned(),
+        }
+    }
+
+    pub(super) fn reader(&self) -> Result<LogReader<Box<dyn Read>>> {
+        let open = |path: &Path| -> Result<LogReader<Box<dyn Read>>> {
+            let file = File::open(path).map_err(|error| {
+                let exit =
+                    if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Damaged };
+                let help = "the directory of a run holds its log, `events.jsonl`";
+                Failure::new(
+                    exit,
+                    anyhow::Error::new(error).context(format!("cannot read the log `{}`", path.display())),
+                )
+                .help(help)
+            })?;
+            Ok(LogReader::new(Box::new(file), path))
+        };
+        match self {
+            LogSource::Run(run) => open(&run.log()),
+            LogSource::File(path) => open(path),
+            LogSource::Stdin => Ok(LogReader::new(Box::new(io::stdin()), Path::new("standard input"))),
+        }
+    }
+
+    /// The log folded up to `until`.
+    pub(super) fn fold(&self, until: Option<u64>, each: impl FnMut(&[u8], &Line)) -> Result<Folded> {
+        fold(RunState::new(), &mut self.reader()?, until, each).map_err(|error| damaged(&self.name(), error))
+    }
+}
+
+pub(super) fn damaged(name: &str, error: FoldError) -> Failure {
+    let help = match &error {
+        FoldError::Empty => "nothing was recorded in it",
+        FoldError::Read(_) | FoldError::Decode { .. } | FoldError::Violation { .. } => {
+            "`omne verify` tells everything that is wrong with it"
+        }
+    };
+    Failure::new(Exit::Damaged, anyhow::Error::new(error).context(format!("the log of `{name}` is damaged")))
+        .help(help)
+}
+
+/// Whether a runner is at the run now.
+pub(super) fn is_alive(run: &RunDir) -> bool {
+    matches!(LockedLog::owner(&run.log()), Ok(Some(_)))
+}
+
+/// The state to show: a run that says it is running, and has no runner, was interrupted without a word.
+pub(super) fn shown_state(state: &RunState, alive: bool) -> &'static str {
+    match state.phase() {
+        RunPhase::Unborn | RunPhase::Running if !alive => RunPhase::Interrupted.as_str(),
+        phase => phase.as_str(),
+    }
+}

@@ -1,0 +1,50 @@
+//! `replay`: the state of a run rebuilt from its log alone.
+
+use std::{io::Write, process::ExitCode};
+
+use omne_events::{Clock, Tail};
+use omne_replay::Snapshot;
+
+use super::log::LogSource;
+use crate::{
+    args::{self, ReplayFormat},
+    failure::{Exit, Failure, Result},
+    render,
+    wire::Context,
+};
+
+pub(super) fn replay(args: &args::Replay, context: &Context) -> Result<ExitCode> {
+    let source = LogSource::find(&args.log, context)?;
+    if args.at == Some(0) {
+        return Err(
+            Failure::message(Exit::Input, "events are numbered from 1").help("`omne events` shows them")
+        );
+    }
+    let mut snapshot = (args.format == ReplayFormat::Snapshot).then(Snapshot::new);
+    let folded = source.fold(args.at, |_, line| {
+        if let Some(snapshot) = &mut snapshot {
+            snapshot.push(line);
+        }
+    })?;
+    let mut stderr = std::io::stderr().lock();
+    if let (Tail::Torn { bytes, .. }, None) = (folded.tail, args.at) {
+        let warning = context.paint_errors().yellow("warning");
+        writeln!(stderr, "{warning}: the log ends in a torn line of {bytes} bytes, which is passed over")?;
+    }
+    if let Some(at) = args.at
+        && at > folded.chain.seq()
+    {
+        return Err(Failure::message(Exit::Input, format!("the log has {} events", folded.chain.seq()))
+            .help("`omne events` shows them"));
+    }
+    let state = folded.state;
+    let text = match (args.format, snapshot) {
+        (ReplayFormat::Json, _) => {
+            format!("{}\n", serde_json::to_value(state.view()).unwrap_or_default())
+        }
+        (_, Some(snapshot)) => snapshot.finish(&state),
+        _ => render::run_status(&state, state.phase().as_str(), context.clock.now(), context.paint()),
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

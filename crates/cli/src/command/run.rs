@@ -1,0 +1,203 @@
+//! `run`, `resume`, `cancel`.
+
+use std::{
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use omne_events::WorkspaceMode;
+use omne_pipe::{Pipe, Values};
+use omne_process::Signal;
+use omne_runner::{Beginning, Cancelled, Hold, NewRun, Options, Outcome, Volume, begin, open_for_resume};
+use serde_json::Value;
+
+use crate::{
+    args,
+    failure::{Exit, Failure, Result},
+    progress::{Json, Progress, Verbosity},
+    render,
+    wire::{Context, Exists, FailFast},
+};
+
+pub(super) fn run(args: &args::Run, context: &Context) -> Result<ExitCode> {
+    let (volume, exists, path) = find_pipe(&args.pipe, context)?;
+    let pipe = context.load_pipe(&path, &volume)?;
+    let inputs = inputs(args, &pipe)?;
+    if args.dry_run {
+        let plan = render::dry_run(&pipe, context.paint());
+        std::io::stdout().lock().write_all(plan.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let fail_fast = if args.fail_fast { FailFast::Yes } else { FailFast::No };
+    let options = context.options(&volume, args.jobs, fail_fast)?;
+    if exists == Exists::No {
+        make_volume(volume.root())?;
+    }
+    let workspace = args.workspace.map(|workspace| match workspace {
+        args::Workspace::Worktree => WorkspaceMode::Worktree,
+        args::Workspace::Root => WorkspaceMode::Root,
+    });
+    let new = NewRun { volume, pipe, inputs, workspace };
+    let beginning = begin(new, &options, &context.clock, context.ids())?;
+    drive(beginning, &options, args.json, args.quiet, context)
+}
+
+pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode> {
+    let volume = context.volume()?;
+    let run = volume.resolve(&args.run)?;
+    let pipe = match args.pipe.as_deref() {
+        None => None,
+        Some("@current") => Some(context.load_pipe(&volume.pipe(run.id.pipe())?.path, &volume)?),
+        Some(file) => Some(context.load_pipe(&context.absolute(Path::new(file))?, &volume)?),
+    };
+    if let Some(pipe) = &pipe
+        && pipe.name().as_str() != run.id.pipe()
+    {
+        let message = format!("the pipe is called `{}`, the run is one of `{}`", pipe.name(), run.id.pipe());
+        return Err(Failure::message(Exit::Input, message).help("resume with a version of the same pipe"));
+    }
+    let hold = if args.dry_run { Hold::No } else { Hold::Yes };
+    let resumption = open_for_resume(&volume, run, hold, args.from.clone(), pipe)?;
+    let mut stdout = std::io::stdout().lock();
+    if args.dry_run {
+        let plan = render::resume_plan(&resumption.plan, context.paint());
+        stdout.write_all(plan.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if resumption.is_idle() {
+        if !args.quiet {
+            let run = resumption.state().run().map_or("", |run| run.as_str());
+            writeln!(stdout, "{run} has completed: there is nothing to resume")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    drop(stdout);
+    let options = context.options(&volume, args.jobs, FailFast::No)?;
+    if !args.quiet {
+        let plan = render::resume_plan(&resumption.plan, context.paint_errors());
+        std::io::stderr().lock().write_all(plan.as_bytes())?;
+    }
+    let beginning = resumption.begin(&options, context.ids())?;
+    drive(beginning, &options, args.json, args.quiet, context)
+}
+
+fn drive(
+    beginning: Beginning,
+    options: &Options,
+    json: bool,
+    quiet: bool,
+    context: &Context,
+) -> Result<ExitCode> {
+    if !json {
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "run_id={}", beginning.run())?;
+        stdout.flush()?;
+    }
+    let verbosity = if quiet { Verbosity::Quiet } else { Verbosity::Normal };
+    let json = if json { Json::Yes } else { Json::No };
+    let mut progress = Progress::new(verbosity, json, context.paint_errors());
+    match omne_runner::execute(beginning, options, &context.clock, &mut progress) {
+        Ok((outcome, state)) => {
+            progress.finish(&state);
+            Ok(match outcome {
+                Outcome::Completed => ExitCode::SUCCESS,
+                Outcome::Aborted => Exit::Aborted.into(),
+                Outcome::Interrupted(Signal::Terminate) => ExitCode::from(143),
+                Outcome::Interrupted(Signal::Interrupt | Signal::Message) => ExitCode::from(130),
+            })
+        }
+        Err(error) => {
+            progress.clear();
+            Err(error.into())
+        }
+    }
+}
+
+pub(super) fn cancel(args: &args::Cancel, context: &Context) -> Result<ExitCode> {
+    let volume = context.volume()?;
+    let run = volume.resolve(&args.run)?;
+    let cancelled = omne_runner::cancel(&run, &context.user(), &context.clock, context.ids())?;
+    let text = match cancelled {
+        Cancelled::ByOwner => format!("{} was cancelled", run.id),
+        Cancelled::Here(0) => format!("{} had no runner any more; it is cancelled now", run.id),
+        Cancelled::Here(left) => {
+            format!("{} had no runner any more; {left} process(es) that it had left were ended", run.id)
+        }
+        Cancelled::AlreadyOver(phase) => format!("{} was over already: {}", run.id, phase.as_str()),
+    };
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file of a pipe, and the volume that it runs in.
+pub(super) fn find_pipe(name: &str, context: &Context) -> Result<(Volume, Exists, PathBuf)> {
+    let is_file = name.contains('/') || [".yaml", ".yml", ".md"].iter().any(|ending| name.ends_with(ending));
+    if is_file {
+        let (volume, exists) = context.volume_for_file()?;
+        return Ok((volume, exists, context.absolute(Path::new(name))?));
+    }
+    let volume = context.volume()?;
+    let found = volume.pipe(name)?;
+    Ok((volume, Exists::Yes, found.path))
+}
+
+fn make_volume(root: &Path) -> Result<Volume> {
+    Volume::make(root).map_err(|(path, error)| {
+        let error = anyhow::Error::new(error).context(format!("cannot make `{}`", path.display()));
+        Failure::new(Exit::Write, error)
+            .help("mend the permissions, or choose another directory with `--volume`")
+    })
+}
+
+fn inputs(args: &args::Run, pipe: &Pipe) -> Result<Values> {
+    let mut given = Vec::new();
+    if let Some(path) = &args.inputs {
+        given = from_file(path)?;
+    }
+    for pair in &args.input {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Failure::message(Exit::Input, format!("`{pair}` is not KEY=VALUE"))
+                .help("write `-i name=value`"));
+        };
+        given.push((key.to_owned(), Value::String(value.to_owned())));
+    }
+    omne_pipe::resolve(pipe.inputs(), &given).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let declared: Vec<String> =
+            pipe.inputs().iter().map(|input| format!("{} ({})", input.key, input.kind.as_str())).collect();
+        let help = match declared[..] {
+            [] => "the pipe has no inputs".to_owned(),
+            _ => format!("the pipe has these inputs: {}", declared.join(", ")),
+        };
+        Failure::message(Exit::Input, errors.join("\n       ")).help(help)
+    })
+}
+
+fn from_file(path: &Path) -> Result<Vec<(String, Value)>> {
+    const MOST: u64 = 16 * 1024 * 1024;
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(MOST).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text))
+    };
+    let name = path.display();
+    read.map_err(|error| {
+        Failure::new(
+            Exit::Input,
+            anyhow::Error::new(error).context(format!("cannot read the inputs from `{name}`")),
+        )
+    })?;
+    omne_pipe::values_from_file(&text).map_err(|why| {
+        Failure::message(Exit::Input, format!("the inputs in `{name}` can not be used: {why}"))
+            .help("write a YAML or JSON map, such as `{\"name\": \"value\"}`")
+    })
+}
+
+/// The pipe of a name, a file, or a run's log; for drawing.
+pub(super) fn load_named(name: &str, context: &Context) -> Result<Arc<Pipe>> {
+    let (volume, _, path) = find_pipe(name, context)?;
+    context.load_pipe(&path, &volume)
+}

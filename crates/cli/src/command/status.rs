@@ -1,0 +1,88 @@
+//! `status`: one run, or the list of runs.
+
+use std::{io::Write, process::ExitCode};
+
+use omne_events::{Clock, LogReader};
+use omne_replay::{RunState, fold};
+use serde_json::{Value, json};
+
+use super::log::{LogSource, is_alive, shown_state};
+use crate::{args, failure::Result, render, wire::Context};
+
+pub(super) fn status(args: &args::Status, context: &Context) -> Result<ExitCode> {
+    match &args.run {
+        Some(run) => one(run, args, context),
+        None => list(args, context),
+    }
+}
+
+fn one(name: &str, args: &args::Status, context: &Context) -> Result<ExitCode> {
+    let source = LogSource::find(name, context)?;
+    let alive = matches!(&source, LogSource::Run(run) if is_alive(run));
+    let state = source.fold(None, |_, _| {})?.state;
+    let shown = shown_state(&state, alive);
+    let text = if args.json {
+        let view = serde_json::to_value(state.view()).unwrap_or_default();
+        format!("{}\n", with_life(view, shown, alive))
+    } else {
+        render::run_status(&state, shown, context.clock.now(), context.paint())
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds what a log can not tell: whether its runner lives.
+fn with_life(mut view: Value, shown: &str, alive: bool) -> Value {
+    if let Value::Object(fields) = &mut view {
+        fields.insert("state".into(), json!(shown));
+        fields.insert("alive".into(), json!(alive));
+    }
+    view
+}
+
+fn list(args: &args::Status, context: &Context) -> Result<ExitCode> {
+    let volume = context.volume()?;
+    let mut found: Vec<(RunState, &'static str, bool)> = Vec::new();
+    let mut stderr = std::io::stderr().lock();
+    for run in volume.runs()? {
+        if found.len() >= args.number {
+            break;
+        }
+        if args.pipe.as_ref().is_some_and(|pipe| run.id.pipe() != pipe) {
+            continue;
+        }
+        let folded = LogReader::open(&run.log())
+            .map_err(omne_replay::FoldError::Read)
+            .and_then(|mut reader| fold(RunState::light(), &mut reader, None, |_, _| {}));
+        let state = match folded {
+            Ok(folded) => folded.state,
+            Err(error) => {
+                // One bad log must not hide the others.
+                writeln!(stderr, "{}: {}: {error}", context.paint_errors().yellow("warning"), run.id)?;
+                continue;
+            }
+        };
+        let alive = state.ended_at().is_none() && is_alive(&run);
+        let shown = shown_state(&state, alive);
+        if args.failed && !matches!(shown, "aborted" | "interrupted") {
+            continue;
+        }
+        found.push((state, shown, alive));
+    }
+    let mut stdout = std::io::stdout().lock();
+    if args.json {
+        let list: Vec<Value> = found
+            .iter()
+            .map(|(state, shown, alive)| {
+                with_life(serde_json::to_value(state.summary()).unwrap_or_default(), shown, *alive)
+            })
+            .collect();
+        writeln!(stdout, "{}", Value::Array(list))?;
+    } else if found.is_empty() {
+        writeln!(stdout, "no runs")?;
+    } else {
+        let rows: Vec<(RunState, &str)> = found.into_iter().map(|(state, shown, _)| (state, shown)).collect();
+        stdout.write_all(render::run_list(&rows, context.clock.now(), context.paint()).as_bytes())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

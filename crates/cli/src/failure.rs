@@ -1,0 +1,146 @@
+//! What went wrong, as people see it and as an exit code.
+
+use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+
+use omne_runner::{Class, RunError, VolumeError};
+
+use crate::{render, wire::Context};
+
+/// The exit codes of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// The run was aborted, or a check found differences.
+    Aborted = 1,
+    /// What was asked for is wrong; nothing was written.
+    Input = 2,
+    /// There is no such run, pipe or volume.
+    NotFound = 3,
+    /// Another process owns the run.
+    Owned = 4,
+    /// The log is damaged.
+    Damaged = 5,
+    /// A write failed; what is on disk is valid.
+    Write = 8,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+    help: Option<String>,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into(), help: None }
+    }
+
+    pub(crate) fn message(exit: Exit, message: impl Into<String>) -> Self {
+        Self::new(exit, anyhow::Error::msg(message.into()))
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Prints the error, its causes and what to do.
+    pub(crate) fn report(self, context: &Context) -> ExitCode {
+        let is_closed_pipe = self.error.chain().any(|cause| {
+            cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+        });
+        if is_closed_pipe {
+            // Whoever read the output has seen enough.
+            return ExitCode::SUCCESS;
+        }
+        let paint = context.paint_errors();
+        let mut text = format!("{}: {}", paint.red("error"), render::visible(&self.error.to_string()));
+        for cause in self.error.chain().skip(1) {
+            let cause = render::visible(cause.to_string().trim_end());
+            let _ = write!(text, "\n  caused by: {}", cause.replace('\n', "\n    "));
+        }
+        if let Some(help) = &self.help {
+            let _ = write!(text, "\n{}: {}", paint.green("help"), render::visible(help));
+        }
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        self.exit.into()
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(Exit::Write, anyhow::Error::new(error).context("cannot write the output"))
+    }
+}
+
+impl From<VolumeError> for Failure {
+    fn from(error: VolumeError) -> Self {
+        RunError::from(error).into()
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let exit = match error.class() {
+            Class::Input => Exit::Input,
+            Class::NotFound => Exit::NotFound,
+            Class::Owned => Exit::Owned,
+            Class::Damaged => Exit::Damaged,
+            Class::Write => Exit::Write,
+            Class::System => Exit::Aborted,
+        };
+        let help = advice(&error);
+        Self { exit, help, error: error.into() }
+    }
+}
+
+fn advice(error: &RunError) -> Option<String> {
+    use omne_runner::WorkspaceError;
+    Some(match error {
+        RunError::Volume(VolumeError::NoVolume { .. }) => {
+            "`omne init` makes one here; `omne run FILE` makes one by itself".to_owned()
+        }
+        RunError::Volume(VolumeError::NotAVolume { .. }) => "`omne init` makes one".to_owned(),
+        RunError::Volume(VolumeError::NoRun(_) | VolumeError::NoSuch(_)) => {
+            "`omne status` lists the runs of this volume".to_owned()
+        }
+        RunError::Volume(VolumeError::Ambiguous { .. }) => "give more of the id".to_owned(),
+        RunError::Volume(VolumeError::NoPipe { known, .. }) if known.is_empty() => {
+            "the volume has no pipes; give the path of a file, or make one with `omne init`".to_owned()
+        }
+        RunError::Volume(VolumeError::NoPipe { known, .. }) => format!("there are: {}", known.join(", ")),
+        RunError::Workspace(WorkspaceError::Impossible(_)) => {
+            "use `--workspace root` to run in place".to_owned()
+        }
+        RunError::Workspace(WorkspaceError::Git(_) | WorkspaceError::Run(_)) => {
+            "mend the repository, or use `--workspace root` to run in place".to_owned()
+        }
+        RunError::Workspace(WorkspaceError::Gone(_)) => {
+            "start anew with `omne run`, or name the first nodes with `--from` so that nothing of it is kept"
+                .to_owned()
+        }
+        RunError::Open(omne_events::OpenError::Owned { .. }) => {
+            "wait for it, or end it with `omne cancel`".to_owned()
+        }
+        RunError::Open(_) | RunError::Write(_) | RunError::Capture(_) | RunError::Io { .. } => {
+            "free some disk space or mend the permissions, then go on with `omne resume`".to_owned()
+        }
+        RunError::Damaged { .. } => "`omne verify` tells everything that is wrong with it".to_owned(),
+        RunError::Plan(omne_replay::PlanError::UnknownNode(_)) => "`omne graph` shows the nodes".to_owned(),
+        RunError::Plan(omne_replay::PlanError::NoDefinition) => "start anew with `omne run`".to_owned(),
+        RunError::Settings(_) => "`omne.toml` may set jobs, durability, agent, agents and limits".to_owned(),
+        RunError::Unsupported { .. } | RunError::Volume(VolumeError::Read { .. }) | RunError::System(..) => {
+            return None;
+        }
+    })
+}

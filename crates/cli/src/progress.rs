@@ -1,0 +1,203 @@
+//! What is shown while a run is under way.
+
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal, Write as _},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use omne_events::{Clock, Event, Recorded, SystemClock};
+use omne_pipe::format_duration;
+use omne_replay::{NodePhase, RunState};
+use omne_runner::Observer;
+
+use crate::render::{self, Paint, sign};
+
+/// How often the live display changes.
+const FRAME: Duration = Duration::from_millis(100);
+/// How many running nodes it names.
+const NAMED: usize = 8;
+
+/// Shows a run on standard error, and its events on standard output if wanted.
+pub(crate) struct Progress {
+    json: bool,
+    display: Display,
+    paint: Paint,
+    clock: SystemClock,
+}
+
+enum Display {
+    Quiet,
+    /// One line an event.
+    Lines,
+    /// What runs, for how long, and how much is done.
+    Live(Box<Live>),
+}
+
+struct Live {
+    bar: ProgressBar,
+    drawn: Option<Instant>,
+    done: usize,
+    total: usize,
+    running: Vec<(String, Instant)>,
+}
+
+/// How much is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    Quiet,
+    Normal,
+}
+
+/// Whether events go to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Json {
+    Yes,
+    No,
+}
+
+impl Progress {
+    pub(crate) fn new(verbosity: Verbosity, json: Json, paint: Paint) -> Self {
+        let display = match verbosity {
+            Verbosity::Quiet => Display::Quiet,
+            Verbosity::Normal if std::io::stderr().is_terminal() => {
+                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
+                bar.set_style(
+                    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+                );
+                let running = Vec::new();
+                Display::Live(Box::new(Live { bar, drawn: None, done: 0, total: 0, running }))
+            }
+            Verbosity::Normal => Display::Lines,
+        };
+        Self { json: json == Json::Yes, display, paint, clock: SystemClock::new() }
+    }
+
+    /// Says how it ended.
+    pub(crate) fn finish(self, state: &RunState) {
+        if let Display::Live(live) = &self.display {
+            live.bar.finish_and_clear();
+        }
+        if !matches!(self.display, Display::Quiet) {
+            eprint(&render::summary(state, self.paint));
+        }
+    }
+
+    /// Takes the live display away, so that an error can be shown.
+    pub(crate) fn clear(self) {
+        if let Display::Live(live) = self.display {
+            live.bar.finish_and_clear();
+        }
+    }
+}
+
+/// A terminal that is gone is no reason to stop a run.
+fn eprint(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+impl Observer for Progress {
+    fn wrote(&mut self, records: &[Recorded], lines: &[u8], state: &RunState) {
+        if self.json {
+            let mut stdout = std::io::stdout().lock();
+            // Whoever read the events is gone; the run itself goes on, and its log has them.
+            if stdout.write_all(lines).and_then(|()| stdout.flush()).is_err() {
+                self.json = false;
+            }
+        }
+        match &mut self.display {
+            Display::Quiet => {}
+            Display::Lines => {
+                let mut text = String::new();
+                let since = self.clock.monotonic().as_millis();
+                for record in records {
+                    let (seconds, ms) = (since / 1000, since % 1000);
+                    let _ = writeln!(text, "[{seconds:>4}.{ms:03}] {}", render::describe(&record.event));
+                }
+                eprint(&text);
+            }
+            Display::Live(live) => live.take(records, state, self.paint),
+        }
+    }
+
+    fn tick(&mut self, _: &RunState) -> Option<Duration> {
+        match &mut self.display {
+            Display::Live(live) => {
+                live.draw(self.paint);
+                (!live.running.is_empty()).then_some(FRAME)
+            }
+            Display::Quiet | Display::Lines => None,
+        }
+    }
+
+    fn warn(&mut self, message: &str) {
+        let text = format!("{}: {}", self.paint.yellow("warning"), render::visible(message));
+        match &self.display {
+            Display::Live(live) => live.bar.println(text),
+            Display::Quiet | Display::Lines => eprint(&format!("{text}\n")),
+        }
+    }
+}
+
+impl Live {
+    fn take(&mut self, records: &[Recorded], state: &RunState, paint: Paint) {
+        for record in records {
+            match &record.event {
+                Event::PipeStarted(_) | Event::PipeResumed(_) => {
+                    self.total = state.nodes().count();
+                    self.done = state.nodes().filter(|(_, _, r)| r.phase == NodePhase::Completed).count();
+                }
+                Event::NodeStarted(e) => self.running.push((e.node_id.to_string(), Instant::now())),
+                Event::NodeCompleted(e) => {
+                    self.end(e.node_id.as_str(), &record.event, "completed", paint);
+                    self.done += 1;
+                }
+                Event::NodeFailed(e) => {
+                    self.end(e.node_id.as_str(), &record.event, "failed", paint);
+                    self.done += usize::from(e.retry_in_ms.is_none());
+                }
+                Event::NodeSkipped(e) => {
+                    self.end(e.node_id.as_str(), &record.event, "skipped", paint);
+                    self.done += 1;
+                }
+                Event::GatePassed(_) | Event::GateWaiting(_) | Event::GateDecided(_) => {
+                    self.bar.println(format!("  {}", render::describe(&record.event)));
+                }
+                Event::PipeCompleted(_)
+                | Event::PipeAborted(_)
+                | Event::PipeInterrupted(_)
+                | Event::PipeParked(_)
+                | Event::NodeSpawned(_)
+                | Event::IterationStarted(_)
+                | Event::IterationCompleted(_)
+                | Event::AgentStarted(_)
+                | Event::AgentTool(_)
+                | Event::HookDecided(_) => {}
+            }
+        }
+    }
+
+    fn end(&mut self, node: &str, event: &Event, state: &str, paint: Paint) {
+        self.running.retain(|(id, _)| id != node);
+        self.bar.println(format!("{} {}", paint.state(state, sign(state)), render::describe(event)));
+    }
+
+    fn draw(&mut self, paint: Paint) {
+        if self.drawn.is_some_and(|at| at.elapsed() < FRAME) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let mut text = String::new();
+        for (node, since) in self.running.iter().take(NAMED) {
+            let _ =
+                writeln!(text, "{} {node} {}", paint.blue("▶"), paint.dim(&format_duration(since.elapsed())));
+        }
+        if self.running.len() > NAMED {
+            let _ = writeln!(text, "  and {} more", self.running.len() - NAMED);
+        }
+        let _ = write!(text, "{}", paint.dim(&format!("{}/{} done", self.done, self.total)));
+        self.bar.set_message(text);
+        self.bar.tick();
+    }
+}

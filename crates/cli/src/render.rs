@@ -1,0 +1,124 @@
+//! State to text: strings only.
+
+mod event;
+mod graph;
+mod plan;
+mod status;
+mod summary;
+
+pub(crate) use event::describe;
+pub(crate) use graph::{dot, mermaid, text as graph_text};
+pub(crate) use plan::{dry_run, resume_plan};
+pub(crate) use status::{run_list, run_status};
+pub(crate) use summary::summary;
+
+/// Colours, or none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint(bool);
+
+impl Paint {
+    pub(crate) fn new(on: bool) -> Self {
+        Self(on)
+    }
+
+    pub(crate) fn is_on(self) -> bool {
+        self.0
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.with("1;31", text)
+    }
+    pub(crate) fn green(self, text: &str) -> String {
+        self.with("32", text)
+    }
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.with("33", text)
+    }
+    pub(crate) fn blue(self, text: &str) -> String {
+        self.with("36", text)
+    }
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.with("2", text)
+    }
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    /// The colour of a state.
+    pub(crate) fn state(self, state: &str, text: &str) -> String {
+        match state {
+            "completed" => self.green(text),
+            "failed" | "aborted" => self.red(text),
+            "running" => self.blue(text),
+            "blocked" | "interrupted" | "parked" | "waiting" => self.yellow(text),
+            _ => self.dim(text),
+        }
+    }
+}
+
+/// A sign for a state, one column wide.
+pub(crate) fn sign(state: &str) -> &'static str {
+    match state {
+        "completed" => "✓",
+        "failed" | "aborted" => "✗",
+        "running" => "▶",
+        "blocked" => "⊘",
+        "skipped" => "↷",
+        "interrupted" => "!",
+        "waiting" | "parked" => "?",
+        _ => "·",
+    }
+}
+
+/// Text in which nothing can command a terminal: control characters other than tab and newline are shown as signs.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+            '\x7f' => '\u{2421}',
+            '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// Columns padded to the width of their widest cell; the last one is not padded.
+pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, &str) -> String) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut out = String::new();
+    for (place, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let pad = if column + 1 < row.len() { widths[column] + 2 - cell.chars().count() } else { 0 };
+            line += &paint(place, column, cell);
+            line += &" ".repeat(pad);
+        }
+        out += line.trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_can_command_a_terminal() {
+        assert_eq!(visible("a\x1b[31mb\r\u{9b}c\u{202e}d\n"), "a␛[31mb␍\u{fffd}c\u{fffd}d\n");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["a".to_owned(), "b".to_owned()], vec!["ccc".to_owned(), "d".to_owned()]];
+        assert_eq!(table(&rows, |_, _, cell| cell.to_owned()), "a    b\nccc  d\n");
+    }
+}

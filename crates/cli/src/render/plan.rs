@@ -1,0 +1,66 @@
+//! What would run, and why.
+
+use omne_events::{PlanAction, PlanStep};
+use omne_pipe::{Body, Pipe};
+
+use super::{Paint, table, visible};
+
+/// The plan of a new run: the order, and what each node waits for.
+pub(crate) fn dry_run(pipe: &Pipe, paint: Paint) -> String {
+    let layers = pipe.graph().layers();
+    let mut order: Vec<_> = pipe.graph().nodes().collect();
+    order.sort_by_key(|node| (layers[node.place()], *node));
+    let mut rows = vec![["STEP", "NODE", "DOES", "WHY"].map(str::to_owned).to_vec()];
+    for node in order {
+        let model = pipe.node(node);
+        let text = match &model.body {
+            Body::Bash(script) => script,
+            Body::Prompt(prompt) => prompt.source(),
+            Body::Command(command) => command.as_str(),
+            Body::Loop(rounds) => rounds.until.as_str(),
+        };
+        let needs: Vec<&str> =
+            pipe.graph().dependencies(node).iter().map(|d| pipe.node(*d).id.as_str()).collect();
+        let mut why = match needs[..] {
+            [] => "nothing has to come before".to_owned(),
+            _ => format!("after {} ({})", needs.join(", "), model.trigger_rule.as_str()),
+        };
+        if let Some(when) = &model.when {
+            why += &format!(", when {}", when.source());
+        }
+        if let Some(gate) = &model.gate {
+            why += &format!(", then the gate {gate}");
+        }
+        rows.push(vec![
+            (layers[node.place()] + 1).to_string(),
+            model.id.to_string(),
+            format!("{}: {}", model.kind().as_str(), first_line(text)),
+            visible(&why).replace('\n', " "),
+        ]);
+    }
+    table(&rows, |row, column, cell| if row == 0 || column != 1 { paint.dim(cell) } else { cell.to_owned() })
+}
+
+fn first_line(text: &str) -> String {
+    const MOST: usize = 40;
+    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    let mut shown: String = visible(line).chars().take(MOST).collect();
+    if shown.chars().count() < text.trim().chars().count() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// What a resume does with each node, and why.
+pub(crate) fn resume_plan(plan: &[PlanStep], paint: Paint) -> String {
+    let mut rows = vec![["NODE", "ACTION", "WHY"].map(str::to_owned).to_vec()];
+    for step in plan {
+        rows.push(vec![step.node_id.to_string(), step.action.as_str().to_owned(), visible(&step.why)]);
+    }
+    table(&rows, |row, column, cell| match (row, column) {
+        (0, _) | (_, 2) => paint.dim(cell),
+        (_, 1) if plan[row - 1].action == PlanAction::Keep => paint.green(cell),
+        (_, 1) => paint.yellow(cell),
+        _ => cell.to_owned(),
+    })
+}

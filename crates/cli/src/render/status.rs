@@ -1,0 +1,110 @@
+//! Runs and their nodes as tables.
+
+use std::{fmt::Write as _, time::Duration};
+
+use omne_events::Timestamp;
+use omne_pipe::format_duration;
+use omne_replay::{NodePhase, RunState};
+
+use super::{Paint, sign, table, visible};
+
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.since(at).as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s ago"),
+        60..3600 => format!("{}m ago", seconds / 60),
+        3600..86_400 => format!("{}h ago", seconds / 3600),
+        _ => format!("{}d ago", seconds / 86_400),
+    }
+}
+
+fn milliseconds(ms: u64) -> String {
+    format_duration(Duration::from_millis(ms))
+}
+
+/// A list of runs; each with the state to show, which is not the log's when its owner died.
+pub(crate) fn run_list(runs: &[(RunState, &str)], now: Timestamp, paint: Paint) -> String {
+    let mut rows = vec![["RUN", "STATE", "STARTED", "TOOK", "REASON"].map(str::to_owned).to_vec()];
+    for (state, shown) in runs {
+        rows.push(vec![
+            state.run().map_or_else(String::new, ToString::to_string),
+            format!("{} {shown}", sign(shown)),
+            state.started_at().map_or_else(String::new, |at| ago(at, now)),
+            milliseconds(state.active_ms()),
+            visible(state.reason().unwrap_or_default()).replace('\n', " "),
+        ]);
+    }
+    table(&rows, |row, column, cell| match (row, column) {
+        (0, _) => paint.dim(cell),
+        (_, 1) => paint.state(runs[row - 1].1, cell),
+        (_, 2..) => paint.dim(cell),
+        _ => cell.to_owned(),
+    })
+}
+
+/// One run with its nodes.
+pub(crate) fn run_status(state: &RunState, shown: &str, now: Timestamp, paint: Paint) -> String {
+    let mut out = String::new();
+    // Writing to a string can not fail.
+    let _ = write_status(&mut out, state, shown, now, paint);
+    out
+}
+
+fn write_status(
+    out: &mut String,
+    state: &RunState,
+    shown: &str,
+    now: Timestamp,
+    paint: Paint,
+) -> std::fmt::Result {
+    let run = state.run().map_or("", |run| run.as_str());
+    let word = paint.state(shown, &format!("{} {shown}", sign(shown)));
+    writeln!(out, "{} {word}", paint.bold(run))?;
+    let started = state.started_at().map_or_else(String::new, |at| format!("{at} ({})", ago(at, now)));
+    let by = state.by().map_or_else(String::new, |by| format!(" by {}", visible(by)));
+    writeln!(out, "started {started}{by}, took {}", milliseconds(state.active_ms()))?;
+    if state.resumes() > 0 {
+        writeln!(out, "resumed {} time(s)", state.resumes())?;
+    }
+    if let Some(workspace) = state.workspace() {
+        writeln!(out, "workspace {} ({})", visible(&workspace.path), workspace.mode.as_str())?;
+    }
+    for (key, value) in state.inputs() {
+        writeln!(out, "input {key} = {}", visible(&value.to_string()))?;
+    }
+    if let Some(reason) = state.reason() {
+        writeln!(out, "reason {}", visible(reason))?;
+    }
+    out.push('\n');
+    let mut rows = vec![["NODE", "STATE", "TOOK", "TRY", ""].map(str::to_owned).to_vec()];
+    let mut states = Vec::new();
+    for (id, _, record) in state.nodes() {
+        let mut word = record.phase.as_str();
+        if shown == "interrupted" && record.phase == NodePhase::Running {
+            word = "interrupted";
+        }
+        states.push(word);
+        let running_for = || Some(u64::try_from(now.since(record.started_at?).as_millis()).unwrap_or(0));
+        let took = record.duration_ms.or_else(|| if word == "running" { running_for() } else { None });
+        let rare = record.rare.as_deref();
+        let error = record.error().map(|error| {
+            let code = record.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+            format!("{}{code}", error.kind.as_str())
+        });
+        let note = error.or_else(|| rare.and_then(|rare| rare.reason.clone())).unwrap_or_default();
+        rows.push(vec![
+            id.to_string(),
+            format!("{} {word}", sign(word)),
+            took.map_or_else(String::new, milliseconds),
+            if record.attempt > 0 { record.attempt.to_string() } else { String::new() },
+            visible(&note).replace('\n', " "),
+        ]);
+    }
+    *out += &table(&rows, |row, column, cell| match (row, column) {
+        (0, _) => paint.dim(cell),
+        (_, 1) => paint.state(states[row - 1], cell),
+        (_, 2..) => paint.dim(cell),
+        _ => cell.to_owned(),
+    });
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! Where the parts come together: the clock, ids, the environment, the volume.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{IsTerminal, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use omne_events::{IdGen, RandomIds, SystemClock};
+use omne_pipe::{Colour, Lookup, Pipe, Source, check, render};
+use omne_runner::{Options, Settings, Volume};
+
+use crate::{
+    args::{Arguments, When},
+    failure::{Exit, Failure, Result},
+    render::Paint,
+};
+
+/// What all commands need to know.
+pub(crate) struct Context {
+    volume: Option<PathBuf>,
+    color: When,
+    pub(crate) clock: SystemClock,
+}
+
+impl Context {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        Self { volume: arguments.volume.clone(), color: arguments.color, clock: SystemClock::new() }
+    }
+
+    pub(crate) fn paint(&self) -> Paint {
+        Paint::new(self.is_coloured(std::io::stdout().is_terminal()))
+    }
+
+    pub(crate) fn paint_errors(&self) -> Paint {
+        Paint::new(self.is_coloured(std::io::stderr().is_terminal()))
+    }
+
+    fn is_coloured(&self, terminal: bool) -> bool {
+        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        match self.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => {
+                terminal && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
+            }
+        }
+    }
+
+    /// The directory that the command was given in.
+    pub(crate) fn directory(&self) -> Result<PathBuf> {
+        env::current_dir().map_err(|error| {
+            Failure::new(Exit::NotFound, anyhow::Error::new(error).context("the current directory is gone"))
+        })
+    }
+
+    /// The volume given, or the nearest one above.
+    pub(crate) fn volume(&self) -> Result<Volume> {
+        match &self.volume {
+            Some(root) => Ok(Volume::open(&self.absolute(root)?)?),
+            None => Ok(Volume::find(&self.directory()?)?),
+        }
+    }
+
+    /// The volume for a pipe file: the usual one, else the place where one would be made.
+    pub(crate) fn volume_for_file(&self) -> Result<(Volume, Exists)> {
+        match self.volume() {
+            Ok(volume) => Ok((volume, Exists::Yes)),
+            Err(error) if self.volume.is_some() => Err(error),
+            Err(_) => Ok((Volume::at(omne_runner::home_for(&self.directory()?)), Exists::No)),
+        }
+    }
+
+    pub(crate) fn absolute(&self, path: &Path) -> Result<PathBuf> {
+        Ok(self.directory()?.join(path))
+    }
+
+    pub(crate) fn ids(&self) -> Box<dyn IdGen> {
+        Box::new(RandomIds)
+    }
+
+    /// Who is asking.
+    pub(crate) fn user(&self) -> String {
+        let named = ["USER", "LOGNAME"]
+            .into_iter()
+            .find_map(|name| env::var(name).ok().filter(|user| !user.is_empty()));
+        named.unwrap_or_else(|| "unknown".into())
+    }
+
+    pub(crate) fn options(&self, volume: &Volume, jobs: Option<u32>, fail_fast: FailFast) -> Result<Options> {
+        let settings = Settings::load(&volume.place("omne.toml"))
+            .map_err(|error| Failure::from(omne_runner::RunError::from(error)))?;
+        Ok(Options {
+            jobs: jobs.map(|jobs| jobs as usize),
+            fail_fast: fail_fast == FailFast::Yes,
+            settings,
+            environment: env::vars_os().collect::<Vec<(OsString, OsString)>>(),
+            by: self.user(),
+            omne_version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    /// Reads and checks a pipe file; its diagnostics go to standard error.
+    pub(crate) fn load_pipe(&self, path: &Path, volume: &Volume) -> Result<Arc<Pipe>> {
+        let (source, checked) = self.check_pipe(path, volume)?;
+        let colour = if self.paint_errors().is_on() { Colour::Yes } else { Colour::No };
+        for diagnostic in &checked.diagnostics {
+            let text = render(diagnostic, &source, colour);
+            anstream::eprintln!("{text}\n");
+        }
+        let errors = checked.errors();
+        checked.pipe.map(Arc::new).ok_or_else(|| {
+            let faults = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+            Failure::message(Exit::Input, format!("`{}` has {faults}", source.name()))
+                .help("`omne explain CODE` tells more about an error")
+        })
+    }
+
+    /// Reads and checks a pipe file.
+    pub(crate) fn check_pipe(&self, path: &Path, volume: &Volume) -> Result<(Source, omne_pipe::Checked)> {
+        let name = self.shown(path);
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| {
+            if file.metadata()?.is_dir() {
+                return Err(std::io::ErrorKind::IsADirectory.into());
+            }
+            file.take(Source::READ_LIMIT).read_to_end(&mut bytes)
+        });
+        read.map_err(|error| {
+            let exit =
+                if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Input };
+            Failure::new(
+                exit,
+                anyhow::Error::new(error).context(format!("cannot read the pipe file `{name}`")),
+            )
+        })?;
+        Ok(match Source::new(&name, bytes) {
+            Ok(source) => {
+                let checked = check(&source, &VolumeLookup(volume));
+                (source, checked)
+            }
+            Err(refused) => {
+                let (source, fault) = *refused;
+                (source, omne_pipe::Checked { pipe: None, diagnostics: vec![fault] })
+            }
+        })
+    }
+
+    /// A path as people like to see it: relative where that is shorter.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        let here = env::current_dir().unwrap_or_default();
+        path.strip_prefix(&here).unwrap_or(path).display().to_string()
+    }
+}
+
+/// Whether a volume is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exists {
+    Yes,
+    No,
+}
+
+/// Whether the first failure stops everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailFast {
+    Yes,
+    No,
+}
+
+/// Gates and commands of a volume.
+struct VolumeLookup<'a>(&'a Volume);
+
+impl Lookup for VolumeLookup<'_> {
+    fn gate(&self, name: &str) -> std::result::Result<(), String> {
+        omne_exec::gate_path(self.0.root(), name)
+            .map(|_| ())
+            .map_err(|why| format!("{why}; make it, or remove `gate`"))
+    }
+
+    fn command(&self, name: &str) -> std::result::Result<(), String> {
+        const PLACES: [&str; 4] = ["dist/cmds", "dist/skills", "core/cmds", "core/skills"];
+        let is_there = |place: &&str| self.0.place(place).join(format!("{name}.md")).is_file();
+        match PLACES.iter().find(|place| is_there(place)) {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "make `.omne/dist/cmds/{name}.md`; it is looked for in {}, too",
+                PLACES[1..].join(", ")
+            )),
+        }
+    }
+}
