@@ -111,12 +111,8 @@ pub(crate) struct Run {
     /// Start nothing new after the first failure
     #[arg(long)]
     pub(crate) fail_fast: bool,
-    /// Print the events to standard output as they are written
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// No progress
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) show: Show,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -125,6 +121,17 @@ pub(crate) enum Workspace {
     Worktree,
     /// In place
     Root,
+}
+
+/// What is shown of a run under way.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Show {
+    /// Print the events to standard output as they are written
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -144,12 +151,8 @@ pub(crate) struct Resume {
     /// Most nodes at once
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) jobs: Option<u32>,
-    /// Print the events to standard output as they are written
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// No progress
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) show: Show,
 }
 
 #[derive(Debug, Args)]

@@ -12,7 +12,10 @@ use omne_pipe::format_duration;
 use omne_replay::{NodePhase, RunState};
 use omne_runner::Observer;
 
-use crate::render::{self, Paint, sign};
+use crate::{
+    args::Show,
+    render::{self, Paint, sign},
+};
 
 /// How often the live display changes.
 const FRAME: Duration = Duration::from_millis(100);
@@ -43,25 +46,11 @@ struct Live {
     running: Vec<(String, Instant)>,
 }
 
-/// How much is to be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verbosity {
-    Quiet,
-    Normal,
-}
-
-/// Whether events go to standard output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Json {
-    Yes,
-    No,
-}
-
 impl Progress {
-    pub(crate) fn new(verbosity: Verbosity, json: Json, paint: Paint) -> Self {
-        let display = match verbosity {
-            Verbosity::Quiet => Display::Quiet,
-            Verbosity::Normal if std::io::stderr().is_terminal() => {
+    pub(crate) fn new(show: Show, paint: Paint) -> Self {
+        let display = match show.quiet {
+            true => Display::Quiet,
+            false if std::io::stderr().is_terminal() => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
                 bar.set_style(
                     ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -69,9 +58,9 @@ impl Progress {
                 let running = Vec::new();
                 Display::Live(Box::new(Live { bar, drawn: None, done: 0, total: 0, running }))
             }
-            Verbosity::Normal => Display::Lines,
+            false => Display::Lines,
         };
-        Self { json: json == Json::Yes, display, paint, clock: SystemClock::new() }
+        Self { json: show.json, display, paint, clock: SystemClock::new() }
     }
 
     /// Says how it ended.

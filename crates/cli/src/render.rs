@@ -6,6 +6,8 @@ mod plan;
 mod status;
 mod summary;
 
+use omne_pipe::Colour;
+
 pub(crate) use event::describe;
 pub(crate) use graph::{dot, mermaid, text as graph_text};
 pub(crate) use plan::{dry_run, resume_plan};
@@ -17,8 +19,8 @@ pub(crate) use summary::summary;
 pub(crate) struct Paint(bool);
 
 impl Paint {
-    pub(crate) fn new(on: bool) -> Self {
-        Self(on)
+    pub(crate) fn new(colour: Colour) -> Self {
+        Self(colour == Colour::Yes)
     }
 
     pub(crate) fn is_on(self) -> bool {

@@ -31,21 +31,20 @@ impl Context {
     }
 
     pub(crate) fn paint(&self) -> Paint {
-        Paint::new(self.is_coloured(std::io::stdout().is_terminal()))
+        Paint::new(self.colour(&std::io::stdout()))
     }
 
     pub(crate) fn paint_errors(&self) -> Paint {
-        Paint::new(self.is_coloured(std::io::stderr().is_terminal()))
+        Paint::new(self.colour(&std::io::stderr()))
     }
 
-    fn is_coloured(&self, terminal: bool) -> bool {
+    fn colour(&self, stream: &impl IsTerminal) -> Colour {
         let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = || env::var_os("TERM").is_some_and(|term| term == "dumb");
         match self.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => {
-                terminal && !is_set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
-            }
+            When::Always => Colour::Yes,
+            When::Auto if stream.is_terminal() && !is_set("NO_COLOR") && !is_dumb() => Colour::Yes,
+            When::Auto | When::Never => Colour::No,
         }
     }
 
@@ -86,7 +85,7 @@ impl Context {
         let named = ["USER", "LOGNAME"]
             .into_iter()
             .find_map(|name| env::var(name).ok().filter(|user| !user.is_empty()));
-        named.unwrap_or_else(|| "unknown".into())
+        named.unwrap_or_else(|| format!("uid {}", omne_process::user_id()))
     }
 
     pub(crate) fn options(&self, volume: &Volume, jobs: Option<u32>, fail_fast: FailFast) -> Result<Options> {

@@ -398,6 +398,3 @@ fn take_outputs(directory: &OwnedFd, name: &str) -> Result<Option<Outputs>, Fail
         Err(OutputsError::TooLarge(message)) => Err(Failure::new(ErrorKind::OutputLimit, message)),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -31,6 +31,7 @@ pub enum EndReason {
 
 /// What comes out.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are events, and there are only a few at a time")]
 pub enum Emitted {
     /// Something happened to an attempt.
     Event(Event),

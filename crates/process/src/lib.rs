@@ -26,3 +26,8 @@ pub use kin::end_marked;
 pub use signals::{Signal, Waker};
 pub use spawn::{BaseEnvironment, Environment, Mark, Output, Spec, find_program, run_to_end};
 pub use supervisor::{End, Ended, Happening, Supervisor, Token};
+
+/// The user that this process belongs to.
+pub fn user_id() -> u32 {
+    rustix::process::getuid().as_raw()
+}

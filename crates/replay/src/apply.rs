@@ -484,6 +484,3 @@ impl RunState {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

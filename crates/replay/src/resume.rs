@@ -162,6 +162,3 @@ fn what_changed(
         None => "what it depends on changed".into(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -16,12 +16,13 @@ use omne_events::{
 use omne_exec::{LocalExecutor, Places, run_mark};
 use omne_pipe::{Pipe, Values, input_variable};
 use omne_process::{end_marked, find_program};
-use omne_replay::{FoldError, Folded, Request, RunPhase, RunState, fold, plan};
+use omne_replay::{FoldError, Folded, NodePhase, Request, RunPhase, RunState, fold, plan};
 use serde_json::value::RawValue;
 
 use crate::{
     Observer, Outcome, RunDir, RunError, Settings, Volume,
     cancel::{forget_request, requested_by},
+    remove_run,
     run::Run,
     workspace,
 };
@@ -94,15 +95,12 @@ pub fn begin(
     let id = ids.run_id(pipe.name(), clock.now());
     let run = volume.run_dir(&id);
     make_directories(&run)?;
-    let place = match choice.make(&volume, &id) {
-        Ok(place) => place,
-        Err(error) => {
-            // Nothing was recorded, so nothing should be left.
-            let _ = fs::remove_dir_all(&run.path);
-            return Err(error.into());
-        }
-    };
-    let log = LockedLog::create(&run.log())?;
+    let made = choice.make(&volume, &id).map_err(RunError::from);
+    let opened = made.and_then(|place| Ok((place, LockedLog::create(&run.log())?)));
+    let (place, log) = opened.inspect_err(|_| {
+        // Nothing was recorded, so nothing should be left; the reason is the error that is told.
+        let _ = remove_run(&volume, &run);
+    })?;
     let log = LogWriter::begin(log, id, ids);
     let jobs = jobs(options, &pipe);
     let started = PipeStarted {
@@ -231,9 +229,14 @@ impl Resumption {
         if left > 0 {
             warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
         }
-        let keeps_nodes = plan.iter().any(|step| step.action == PlanAction::Keep);
+        let keeps = |step: &PlanStep| {
+            let node = folded.state.find(step.node_id.as_str());
+            step.action == PlanAction::Keep
+                && node.is_some_and(|node| folded.state.node(node).phase == NodePhase::Completed)
+        };
+        let held = if plan.iter().any(keeps) { workspace::Held::Work } else { workspace::Held::Nothing };
         let workspace = match folded.state.workspace() {
-            Some(recorded) => workspace::reopen(&volume, &run.id, recorded, keeps_nodes)?,
+            Some(recorded) => workspace::reopen(&volume, &run.id, recorded, held)?,
             None => volume.root().to_owned(),
         };
         make_directories(&run)?;

@@ -123,12 +123,21 @@ fn add_worktree(volume: &Volume, tree: &Path, commit: &str) -> Result<(), Worksp
     Err(WorkspaceError::Git(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
+/// What a worktree holds for a run that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// What nodes made that do not run again.
+    Work,
+    /// Nothing that is missed.
+    Nothing,
+}
+
 /// The workspace of a run that goes on. A worktree that is gone is made anew only if nothing in it is missed.
 pub(crate) fn reopen(
     volume: &Volume,
     run: &RunId,
     recorded: &Workspace,
-    keeps_nodes: bool,
+    what_it_holds: Held,
 ) -> Result<PathBuf, WorkspaceError> {
     let Some(commit) = &recorded.base_commit else { return Ok(volume.root().to_owned()) };
     let tree = volume.place("wt").join(run.as_str());
@@ -140,7 +149,7 @@ pub(crate) fn reopen(
             tree
         });
     }
-    if keeps_nodes {
+    if what_it_holds == Held::Work {
         return Err(WorkspaceError::Gone(tree));
     }
     // Git may still list the one that was deleted by hand.

@@ -6,7 +6,7 @@ use omne_events::{Clock, LogReader};
 use omne_pipe::parse_duration;
 use omne_replay::{RunPhase, RunState, fold};
 
-use super::log::is_alive;
+use super::log::Life;
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -25,7 +25,7 @@ pub(super) fn clean(args: &args::Clean, context: &Context) -> Result<ExitCode> {
     for run in volume.runs()? {
         // The id tells when the run began, also where the log can not be read.
         let Some(began) = run.id.time() else { continue };
-        if now.since(began) < age || is_alive(&run) {
+        if now.since(began) < age || Life::of(&run) == Life::Alive {
             continue;
         }
         if args.keep_failed && !completed(&run) {

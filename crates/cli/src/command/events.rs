@@ -9,7 +9,7 @@ use std::{
 use omne_events::{Decoder, Line, LogReader};
 use omne_runner::RunDir;
 
-use super::log::{LogSource, is_alive};
+use super::log::{Life, LogSource};
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -62,7 +62,7 @@ struct Growing<'a> {
 impl Read for Growing<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let alive = is_alive(self.run);
+            let alive = Life::of(self.run) == Life::Alive;
             match self.file.read(buffer)? {
                 0 if alive => std::thread::sleep(LOOK),
                 read => return Ok(read),

@@ -86,15 +86,26 @@ pub(super) fn damaged(name: &str, error: FoldError) -> Failure {
         .help(help)
 }
 
-/// Whether a runner is at the run now.
-pub(super) fn is_alive(run: &RunDir) -> bool {
-    matches!(LockedLog::owner(&run.log()), Ok(Some(_)))
+/// Whether a runner is at a run now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Alive,
+    Gone,
+}
+
+impl Life {
+    pub(super) fn of(run: &RunDir) -> Self {
+        match LockedLog::owner(&run.log()) {
+            Ok(Some(_)) => Life::Alive,
+            Ok(None) | Err(_) => Life::Gone,
+        }
+    }
 }
 
 /// The state to show: a run that says it is running, and has no runner, was interrupted without a word.
-pub(super) fn shown_state(state: &RunState, alive: bool) -> &'static str {
+pub(super) fn shown_state(state: &RunState, life: Life) -> &'static str {
     match state.phase() {
-        RunPhase::Unborn | RunPhase::Running if !alive => RunPhase::Interrupted.as_str(),
+        RunPhase::Unborn | RunPhase::Running if life == Life::Gone => RunPhase::Interrupted.as_str(),
         phase => phase.as_str(),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use omne_events::{Event, Line};
 use omne_runner::RunDir;
 
-use super::log::{LogSource, is_alive};
+use super::log::{Life, LogSource};
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -69,7 +69,8 @@ pub(super) fn logs(args: &args::Logs, context: &Context) -> Result<ExitCode> {
     let mut shown = false;
     for node in &nodes {
         let path = capture(node);
-        if !path.exists() && !(args.follow && !several) {
+        let comes_later = args.follow && !several;
+        if !path.exists() && !comes_later {
             continue;
         }
         if several {
@@ -144,7 +145,7 @@ impl Output {
 fn follow(run: &RunDir, path: &Path, mut from: u64, out: &mut Output) -> Result<()> {
     loop {
         // Asked before the last look, so that nothing printed in between is missed.
-        let alive = is_alive(run);
+        let alive = Life::of(run) == Life::Alive;
         from += out.copy(path, from, None)?;
         if !alive {
             return Ok(());
@@ -164,7 +165,7 @@ fn follow_all(
     let mut known: Vec<u64> = nodes.iter().map(|node| length(&capture(node))).collect();
     let mut last = None;
     loop {
-        let alive = is_alive(run);
+        let alive = Life::of(run) == Life::Alive;
         for (place, node) in nodes.iter().enumerate() {
             let path = capture(node);
             let now = length(&path);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     args,
     failure::{Exit, Failure, Result},
-    progress::{Json, Progress, Verbosity},
+    progress::Progress,
     render,
     wire::{Context, Exists, FailFast},
 };
@@ -41,7 +41,7 @@ pub(super) fn run(args: &args::Run, context: &Context) -> Result<ExitCode> {
     });
     let new = NewRun { volume, pipe, inputs, workspace };
     let beginning = begin(new, &options, &context.clock, context.ids())?;
-    drive(beginning, &options, args.json, args.quiet, context)
+    drive(beginning, &options, args.show, context)
 }
 
 pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode> {
@@ -67,7 +67,7 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
         return Ok(ExitCode::SUCCESS);
     }
     if resumption.is_idle() {
-        if !args.quiet {
+        if !args.show.quiet {
             let run = resumption.state().run().map_or("", |run| run.as_str());
             writeln!(stdout, "{run} has completed: there is nothing to resume")?;
         }
@@ -75,29 +75,21 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
     }
     drop(stdout);
     let options = context.options(&volume, args.jobs, FailFast::No)?;
-    if !args.quiet {
+    if !args.show.quiet {
         let plan = render::resume_plan(&resumption.plan, context.paint_errors());
         std::io::stderr().lock().write_all(plan.as_bytes())?;
     }
     let beginning = resumption.begin(&options, context.ids())?;
-    drive(beginning, &options, args.json, args.quiet, context)
+    drive(beginning, &options, args.show, context)
 }
 
-fn drive(
-    beginning: Beginning,
-    options: &Options,
-    json: bool,
-    quiet: bool,
-    context: &Context,
-) -> Result<ExitCode> {
-    if !json {
+fn drive(beginning: Beginning, options: &Options, show: args::Show, context: &Context) -> Result<ExitCode> {
+    if !show.json {
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "run_id={}", beginning.run())?;
         stdout.flush()?;
     }
-    let verbosity = if quiet { Verbosity::Quiet } else { Verbosity::Normal };
-    let json = if json { Json::Yes } else { Json::No };
-    let mut progress = Progress::new(verbosity, json, context.paint_errors());
+    let mut progress = Progress::new(show, context.paint_errors());
     match omne_runner::execute(beginning, options, &context.clock, &mut progress) {
         Ok((outcome, state)) => {
             progress.finish(&state);

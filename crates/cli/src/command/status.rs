@@ -6,7 +6,7 @@ use omne_events::{Clock, LogReader};
 use omne_replay::{RunState, fold};
 use serde_json::{Value, json};
 
-use super::log::{LogSource, is_alive, shown_state};
+use super::log::{Life, LogSource, shown_state};
 use crate::{args, failure::Result, render, wire::Context};
 
 pub(super) fn status(args: &args::Status, context: &Context) -> Result<ExitCode> {
@@ -18,12 +18,15 @@ pub(super) fn status(args: &args::Status, context: &Context) -> Result<ExitCode>
 
 fn one(name: &str, args: &args::Status, context: &Context) -> Result<ExitCode> {
     let source = LogSource::find(name, context)?;
-    let alive = matches!(&source, LogSource::Run(run) if is_alive(run));
+    let life = match &source {
+        LogSource::Run(run) => Life::of(run),
+        LogSource::File(_) | LogSource::Stdin => Life::Gone,
+    };
     let state = source.fold(None, |_, _| {})?.state;
-    let shown = shown_state(&state, alive);
+    let shown = shown_state(&state, life);
     let text = if args.json {
         let view = serde_json::to_value(state.view()).unwrap_or_default();
-        format!("{}\n", with_life(view, shown, alive))
+        format!("{}\n", with_life(view, shown, life))
     } else {
         render::run_status(&state, shown, context.clock.now(), context.paint())
     };
@@ -32,17 +35,17 @@ fn one(name: &str, args: &args::Status, context: &Context) -> Result<ExitCode> {
 }
 
 /// Adds what a log can not tell: whether its runner lives.
-fn with_life(mut view: Value, shown: &str, alive: bool) -> Value {
+fn with_life(mut view: Value, shown: &str, life: Life) -> Value {
     if let Value::Object(fields) = &mut view {
         fields.insert("state".into(), json!(shown));
-        fields.insert("alive".into(), json!(alive));
+        fields.insert("alive".into(), json!(life == Life::Alive));
     }
     view
 }
 
 fn list(args: &args::Status, context: &Context) -> Result<ExitCode> {
     let volume = context.volume()?;
-    let mut found: Vec<(RunState, &'static str, bool)> = Vec::new();
+    let mut found: Vec<(RunState, &'static str, Life)> = Vec::new();
     let mut stderr = std::io::stderr().lock();
     for run in volume.runs()? {
         if found.len() >= args.number {
@@ -62,19 +65,19 @@ fn list(args: &args::Status, context: &Context) -> Result<ExitCode> {
                 continue;
             }
         };
-        let alive = state.ended_at().is_none() && is_alive(&run);
-        let shown = shown_state(&state, alive);
+        let life = if state.ended_at().is_none() { Life::of(&run) } else { Life::Gone };
+        let shown = shown_state(&state, life);
         if args.failed && !matches!(shown, "aborted" | "interrupted") {
             continue;
         }
-        found.push((state, shown, alive));
+        found.push((state, shown, life));
     }
     let mut stdout = std::io::stdout().lock();
     if args.json {
         let list: Vec<Value> = found
             .iter()
-            .map(|(state, shown, alive)| {
-                with_life(serde_json::to_value(state.summary()).unwrap_or_default(), shown, *alive)
+            .map(|(state, shown, life)| {
+                with_life(serde_json::to_value(state.summary()).unwrap_or_default(), shown, *life)
             })
             .collect();
         writeln!(stdout, "{}", Value::Array(list))?;

@@ -12,7 +12,6 @@ fn took(ms: u64) -> String {
 }
 
 /// What happened, in a few words.
-#[expect(clippy::too_many_lines, reason = "one arm an event, in the vocabulary's order")]
 pub(crate) fn describe(event: &Event) -> String {
     let text = match event {
         Event::PipeStarted(e) => {
@@ -21,7 +20,7 @@ pub(crate) fn describe(event: &Event) -> String {
         }
         Event::PipeResumed(e) => {
             let again = e.plan.iter().filter(|step| step.action != PlanAction::Keep).count();
-            format!("resumed for the {}. time, {again} of {} nodes to run", e.resume, e.plan.len())
+            format!("resume {}: {again} of {} nodes to run", e.resume, e.plan.len())
         }
         Event::PipeCompleted(e) => format!("completed in {}", took(e.duration_ms)),
         Event::PipeAborted(e) => format!("aborted after {}: {}", took(e.duration_ms), e.reason),

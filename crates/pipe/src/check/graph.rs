@@ -34,8 +34,12 @@ pub(super) fn dependencies(drafts: &[Draft<'_>], index: &Index, faults: &mut Fau
                         format!("node `{name}` depends on `{}`, which does not exist", dependency.value);
                     let fault = faults.add(Code::UnknownDependency, dependency.at, message);
                     suggestions += 1;
-                    let near = (suggestions <= SUGGESTIONS)
-                        .then(|| suggest(dependency.value, index.keys().map(omne_events::NodeId::as_str)));
+                    let near = (suggestions <= SUGGESTIONS).then(|| {
+                        suggest(
+                            dependency.value,
+                            index.keys().map(omne_events::NodeId::as_str).filter(|id| *id != name),
+                        )
+                    });
                     if let Some(near) = near.flatten() {
                         fault.with_help(format!("did you mean `{near}`?"));
                     }

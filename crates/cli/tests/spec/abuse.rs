@@ -1,0 +1,169 @@
+use crate::sandbox::{Sandbox, with_filters};
+
+fn done() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: echo hi}]");
+    sandbox.omne(&["run", "p", "-q"]);
+    sandbox
+}
+
+/// Changes the log of the newest run.
+fn damage(sandbox: &Sandbox, change: impl Fn(String) -> String) {
+    sandbox.file("damaged-on-purpose", "");
+    let log = sandbox.log();
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, change(text)).unwrap();
+}
+
+#[test]
+fn every_change_to_a_log_is_found() {
+    let first = |text: &str, from: &str, to: &str| text.replacen(from, to, 1);
+    type Change<'a> = (&'a str, &'a dyn Fn(String) -> String, &'a str);
+    let changes: [Change<'_>; 9] = [
+        (
+            "a changed value",
+            &|t| first(&t, "\"attempt\":1", "\"attempt\":2"),
+            "line 2: attempt 2 of node `a`",
+        ),
+        ("a changed text", &|t| first(&t, "echo hi", "echo ho"), "line 1: `definition_sha256` is not"),
+        ("a blank line", &|t| first(&t, "\n", "\n\n"), "line 2: the line is blank"),
+        ("a carriage return", &|t| first(&t, "\n", "\r\n"), "line 1: the line has a carriage return"),
+        ("bytes after the end", &|t| t + "{}", "bytes follow the last newline"),
+        (
+            "a line removed",
+            &|t| t.lines().enumerate().filter(|(n, _)| *n != 2).map(|(_, l)| format!("{l}\n")).collect(),
+            "line 3: `seq` is 4, it has to be 3",
+        ),
+        (
+            "lines swapped",
+            &|t| {
+                let mut l: Vec<&str> = t.lines().collect();
+                l.swap(1, 2);
+                l.join("\n") + "\n"
+            },
+            "line 2: `seq` is 3",
+        ),
+        ("no JSON", &|t| first(&t, "{\"seq\":2", "{seq:2"), "line 2: the line is not an event"),
+        (
+            "another run",
+            &|t| {
+                let at = t.rfind("\"run_id\":\"p-").unwrap() + 12;
+                format!("{}00000000000000000000000000{}", &t[..at], &t[at + 26..])
+            },
+            "`run_id` is p-0000",
+        ),
+    ];
+    for (what, change, finding) in changes {
+        let sandbox = done();
+        let name = sandbox.log();
+        damage(&sandbox, change);
+        let verify = sandbox.omne(&["verify", name.to_str().unwrap()]);
+        assert_eq!(verify.code, 5, "{what}: {}", verify.picture());
+        assert!(verify.stdout.contains(finding), "{what}: {}", verify.picture());
+        let json = sandbox.omne(&["verify", name.to_str().unwrap(), "--json"]).json();
+        assert_eq!(json["valid"], false, "{what}");
+    }
+}
+
+#[test]
+fn a_log_cut_at_every_byte_is_read_and_resumed_or_refused_but_never_misread() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}]");
+    sandbox.omne(&["run", "p", "-q"]);
+    let log = sandbox.log();
+    let whole = std::fs::read(&log).unwrap();
+    let first_line = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+    // Every byte around the ends of lines, and some in between: each starts the binary.
+    let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').collect();
+    let cuts =
+        (first_line..whole.len()).filter(|at| at % 97 == 0 || ends.iter().any(|end| end.abs_diff(*at) <= 1));
+    for cut in cuts {
+        std::fs::write(&log, &whole[..cut]).unwrap();
+        let name = log.to_str().unwrap();
+        assert_eq!(sandbox.omne(&["replay", name]).code, 0, "cut at {cut}");
+        let resume = sandbox.omne(&["resume", "@last", "-q"]);
+        assert_eq!(resume.code, 0, "cut at {cut}: {resume:?}");
+        assert_eq!(sandbox.omne(&["verify", name]).code, 0, "cut at {cut}");
+    }
+}
+
+#[test]
+fn what_does_not_exist_is_told_with_what_to_do() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}]");
+    with_filters(|| {
+        insta::assert_snapshot!("no run", sandbox.omne(&["status", "nothing"]).picture());
+        insta::assert_snapshot!("no last run", sandbox.omne(&["resume", "@last"]).picture());
+        insta::assert_snapshot!("no pipe", sandbox.omne(&["run", "q"]).picture());
+        insta::assert_snapshot!("no file", sandbox.omne(&["run", "./q.yaml"]).picture());
+        insta::assert_snapshot!("no volume", Sandbox::bare().omne(&["status"]).picture());
+    });
+}
+
+#[test]
+fn a_wrong_flag_or_command_is_exit_2() {
+    let sandbox = Sandbox::bare();
+    for args in [
+        &["--nope"][..],
+        &["fly"],
+        &["run"],
+        &["run", "p", "-j", "0"],
+        &["run", "p", "-j", "x"],
+        &["graph", "p", "--format", "png"],
+        &[],
+    ] {
+        assert_eq!(sandbox.omne(args).code, 2, "{args:?}");
+    }
+}
+
+#[test]
+fn wrong_settings_are_told_with_line_and_column() {
+    let sandbox = Sandbox::new();
+    sandbox.file(".omne/omne.toml", "jobs = 2\njbos = 3\n").pipe("nodes: [{id: a, bash: 'true'}]");
+    let run = sandbox.omne(&["run", "p"]);
+    insta::assert_snapshot!(run.picture());
+}
+
+#[test]
+fn a_run_directory_without_a_log_hides_no_other_run() {
+    let sandbox = done();
+    sandbox.file(".omne/var/runs/p-7zzzzzzzzz0000000000000000/x", "");
+    let list = sandbox.omne(&["status"]);
+    assert_eq!(list.code, 0);
+    assert!(list.stdout.contains("completed") && list.stderr.contains("warning: p-7zzz"), "{list:?}");
+    assert_eq!(sandbox.omne(&["status", "7zzz"]).code, 3);
+    std::fs::remove_dir_all(sandbox.path(".omne/var/runs/p-7zzzzzzzzz0000000000000000")).unwrap();
+}
+
+#[test]
+fn agent_nodes_are_refused_before_anything_is_written() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, prompt: think}]");
+    let run = sandbox.omne(&["run", "p"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("node `a` is a prompt node"), "{run:?}");
+    assert!(!sandbox.path(".omne/var").exists());
+}
+
+#[test]
+fn a_log_of_omne_cli_0_2_is_read() {
+    let sandbox = Sandbox::bare();
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/logs/omne-cli-0.2.jsonl");
+    assert_eq!(sandbox.omne(&["verify", log]).code, 0);
+    assert_eq!(sandbox.omne(&["replay", log, "--format", "json"]).json()["state"], "aborted");
+    assert_eq!(sandbox.omne(&["graph", log]).code, 2);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let sandbox = done();
+    let mut child = sandbox
+        .command(&["events", "@last"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

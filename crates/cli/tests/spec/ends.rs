@@ -1,0 +1,105 @@
+use rustix::process::Signal;
+
+use crate::sandbox::Sandbox;
+
+/// A node that says when it is up, and whose tree does not end by itself.
+const STUBBORN: &str = "nodes:\n- {id: n, bash: 'setsid sleep 300 & sleep 300 & echo $! > pid.new; mv pid.new up; wait'}\n- {id: after, depends_on: [n], bash: 'true'}";
+
+fn lives(sandbox: &Sandbox) -> bool {
+    let pid = sandbox.read("up");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[test]
+fn an_interrupt_ends_the_tree_and_leaves_a_run_that_can_be_resumed() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let sandbox = Sandbox::new();
+        sandbox.pipe(STUBBORN);
+        let child = sandbox.start(&["run", "p"], "up");
+        sandbox.signal(&child, signal);
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(code));
+        assert!(!lives(&sandbox));
+        assert_eq!(sandbox.states(), "interrupted: n failed(interrupted), after blocked");
+        sandbox.file(".omne/dist/pipes/p.yaml", "name: p\nversion: 2\nnodes:\n- {id: n, bash: 'true'}\n- {id: after, depends_on: [n], bash: 'true'}");
+        assert_eq!(sandbox.omne(&["resume", "@last", "--pipe", "@current"]).code, 0);
+        assert_eq!(sandbox.states(), "completed: n completed, after completed");
+    }
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_who_ignores_the_first() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes: [{id: n, bash: 'trap \"touch asked\" TERM INT; touch up; while :; do sleep 0.01; done'}]",
+    );
+    let child = sandbox.start(&["run", "p"], "up");
+    sandbox.signal(&child, Signal::INT);
+    sandbox.wait_for("asked");
+    sandbox.signal(&child, Signal::INT);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert_eq!(sandbox.states(), "interrupted: n failed(interrupted)");
+}
+
+#[test]
+fn cancel_asks_the_owner() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(STUBBORN);
+    let child = sandbox.start(&["run", "p"], "up");
+    let cancel = sandbox.omne(&["cancel", "@last"]);
+    assert_eq!(cancel.code, 0, "{cancel:?}");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
+    assert!(!lives(&sandbox));
+    assert_eq!(sandbox.states(), "aborted: n failed(cancelled), after blocked");
+    assert_eq!(
+        sandbox.omne(&["status", "@last", "--json"]).json()["reason"],
+        "cancelled by tester; failed: n; blocked: after"
+    );
+}
+
+#[test]
+fn cancel_ends_what_a_dead_owner_left() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(STUBBORN);
+    let mut child = sandbox.start(&["run", "p"], "up");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lives(&sandbox));
+    let status = sandbox.omne(&["status", "@last", "--json"]).json();
+    assert_eq!((&status["state"], &status["alive"]), (&"interrupted".into(), &false.into()));
+    assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
+    assert!(!lives(&sandbox));
+    assert_eq!(sandbox.states(), "aborted: n failed(cancelled), after blocked");
+    assert!(sandbox.omne(&["cancel", "@last"]).stdout.contains("was over already"));
+}
+
+#[test]
+fn two_runners_never_share_a_run() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(STUBBORN);
+    let child = sandbox.start(&["run", "p"], "up");
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert_eq!(resume.code, 4);
+    assert!(resume.stderr.contains(&format!("pid {}", child.id())), "{resume:?}");
+    assert_eq!(sandbox.omne(&["status", "@last", "--json"]).json()["alive"], true);
+    sandbox.signal(&child, Signal::INT);
+    child.wait_with_output().unwrap();
+}
+
+#[test]
+fn a_run_killed_at_any_moment_is_resumed_to_the_same_end() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes:\n- {id: a, bash: echo a}\n- {id: b, depends_on: [a], bash: 'touch up-b; test -e go || sleep 300'}\n- {id: c, depends_on: [b], bash: echo c}");
+    let mut child = sandbox.start(&["run", "p"], "up-b");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    sandbox.file("go", "");
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert_eq!(resume.code, 0, "{resume:?}");
+    assert!(resume.stderr.contains("keep") && resume.stderr.contains("it was cut off"), "{resume:?}");
+    assert_eq!(sandbox.states(), "completed: a completed, b completed, c completed");
+    assert_eq!(
+        sandbox.omne(&["events", "@last", "--type", "node.started", "--node", "a"]).stdout.lines().count(),
+        1
+    );
+}

@@ -1,0 +1,13 @@
+//! Sentences over the real binary, in a temporary world with nothing of the machine in it but `PATH`.
+
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![expect(clippy::disallowed_methods, reason = "the binary is started as a user would start it")]
+
+mod abuse;
+mod ends;
+mod inspect;
+mod resume;
+mod running;
+mod sandbox;
+mod validate;
+mod workspace;

@@ -1,0 +1,98 @@
+use crate::sandbox::{Sandbox, with_filters};
+
+const HALF: &str = "nodes:\n- {id: a, bash: echo a}\n- {id: b, depends_on: [a], bash: test -e ok}\n- {id: c, depends_on: [b], bash: echo c}\n- {id: d, bash: echo d}\n- {id: tidy, always: true, bash: echo tidy}";
+
+fn half_done() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(HALF);
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    sandbox
+}
+
+#[test]
+fn the_plan_says_what_happens_to_each_node_and_why() {
+    let sandbox = half_done();
+    let before = std::fs::read(sandbox.log()).unwrap();
+    insta::assert_snapshot!(sandbox.omne(&["resume", "@last", "--dry-run"]).picture());
+    assert_eq!(std::fs::read(sandbox.log()).unwrap(), before);
+}
+
+#[test]
+fn what_completed_is_not_done_again() {
+    let sandbox = half_done();
+    sandbox.file("ok", "");
+    assert_eq!(sandbox.omne(&["resume", "@failed"]).code, 0);
+    let attempts = |id: &str| {
+        let status = sandbox.omne(&["status", "@last", "--json"]).json();
+        status["nodes"].as_array().unwrap().iter().find(|node| node["id"] == id).unwrap()["attempt"]
+            .as_u64()
+            .unwrap()
+    };
+    assert_eq!(["a", "b", "c", "d", "tidy"].map(attempts), [1, 2, 1, 1, 2]);
+}
+
+#[test]
+fn a_completed_run_has_nothing_to_resume() {
+    let sandbox = half_done();
+    sandbox.file("ok", "").omne(&["resume", "@last"]);
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert_eq!(resume.code, 0);
+    with_filters(
+        || insta::assert_snapshot!(resume.stdout, @"p-<ulid> has completed: there is nothing to resume"),
+    );
+}
+
+#[test]
+fn from_runs_a_node_and_all_below_it_again() {
+    let sandbox = half_done();
+    sandbox.file("ok", "").omne(&["resume", "@last"]);
+    assert_eq!(sandbox.omne(&["resume", "@last", "--from", "b"]).code, 0);
+    let again = sandbox.omne(&["events", "@last", "--type", "node.started"]).stdout;
+    for (id, starts) in [("a", 1), ("b", 3), ("c", 2), ("d", 1)] {
+        assert_eq!(
+            again.lines().filter(|line| line.contains(&format!(" {id} started"))).count(),
+            starts,
+            "{id}: {again}"
+        );
+    }
+    assert_eq!(sandbox.omne(&["resume", "@last", "--from", "nobody"]).code, 2);
+}
+
+#[test]
+fn a_changed_pipe_keeps_only_what_is_unchanged_and_names_what_differs() {
+    let sandbox = half_done();
+    sandbox.pipe(&HALF.replace("echo a}", "echo A}").replace("test -e ok", "'true'").replace(
+        "- {id: d, bash: echo d}",
+        "- {id: d, bash: echo d, timeout: 5}\n- {id: new, bash: 'true'}",
+    ));
+    insta::assert_snapshot!(sandbox.omne(&["resume", "@last", "--pipe", "@current", "--dry-run"]).picture());
+    assert_eq!(sandbox.omne(&["resume", "@last", "--pipe", "@current"]).code, 0);
+    assert_eq!(
+        sandbox.states(),
+        "completed: a completed, b completed, c completed, d completed, new completed, tidy completed"
+    );
+}
+
+#[test]
+fn without_a_pipe_the_run_goes_on_with_the_definition_in_its_log() {
+    let sandbox = half_done();
+    sandbox.file("ok", "").pipe("nodes: [{id: other, bash: 'true'}]");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(
+        sandbox.states(),
+        "completed: a completed, b completed, c completed, d completed, tidy completed"
+    );
+}
+
+#[test]
+fn a_torn_last_line_is_moved_aside_and_told() {
+    let sandbox = half_done();
+    let log = sandbox.log();
+    let whole = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &whole[..whole.len() - 10]).unwrap();
+    sandbox.file("ok", "");
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert_eq!(resume.code, 0, "{resume:?}");
+    assert!(resume.stderr.contains("events.jsonl.torn-1"), "{resume:?}");
+    assert!(log.with_file_name("events.jsonl.torn-1").exists());
+}

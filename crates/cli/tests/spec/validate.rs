@@ -1,0 +1,78 @@
+use crate::sandbox::Sandbox;
+
+#[test]
+fn all_pipes_of_the_volume_are_checked_and_every_fault_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true', gate: missing}, {id: b, bsh: x}]");
+    sandbox.file(
+        ".omne/dist/pipes/good.md",
+        "---\nname: good\nversion: 1\nnodes: [{id: a, bash: 'true'}]\n---\n# Good\n",
+    );
+    insta::assert_snapshot!(sandbox.omne(&["validate"]).picture());
+}
+
+#[test]
+fn json_has_every_fault_with_its_place() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes:\n- id: a\n  bash: 'true'\n  depends_on: [b]\n");
+    let validate = sandbox.omne(&["validate", "p", "--json"]);
+    assert_eq!(validate.code, 2);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&validate.json()).unwrap());
+}
+
+#[test]
+fn a_broken_pipe_runs_nothing_and_writes_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a}]");
+    let run = sandbox.omne(&["run", "p"]);
+    insta::assert_snapshot!(run.picture());
+    assert!(!sandbox.path(".omne/var").exists());
+}
+
+#[test]
+fn every_good_fixture_is_good() {
+    let sandbox = Sandbox::new();
+    sandbox.gate("hello-review", "");
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/pipes");
+    for file in
+        std::fs::read_dir(fixtures).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file())
+    {
+        let validate = sandbox.omne(&["validate", file.to_str().unwrap()]);
+        assert_eq!((validate.code, validate.stderr.as_str()), (0, ""), "{}", validate.picture());
+    }
+}
+
+#[test]
+fn hostile_files_end_in_an_error() {
+    let sandbox = Sandbox::new();
+    let nul = b"name: p\0\n".to_vec();
+    for (bytes, part) in [
+        (vec![b'a'; 100 * 1024 * 1024], "larger than 32 MiB"),
+        ("[".repeat(1_000_000).into_bytes(), "nested more than 64 deep"),
+        (b"name: \xff\xfe".to_vec(), "not UTF-8"),
+        (nul, "NUL byte"),
+        (Vec::new(), "has to be a map"),
+    ] {
+        sandbox.file("hostile.yaml", bytes);
+        let validate = sandbox.omne(&["validate", "./hostile.yaml"]);
+        assert_eq!(validate.code, 2);
+        assert!(validate.stdout.contains(part), "{}", validate.picture());
+    }
+}
+
+#[test]
+fn codes_are_explained() {
+    let sandbox = Sandbox::bare();
+    insta::assert_snapshot!(sandbox.omne(&["explain", "e0103"]).picture());
+    assert_eq!(sandbox.omne(&["explain", "E9999"]).code, 2);
+}
+
+#[test]
+fn schemas_completions_and_the_manual_are_printed() {
+    let sandbox = Sandbox::bare();
+    for what in ["pipe", "event"] {
+        assert!(sandbox.omne(&["schema", what]).json()["$schema"].is_string());
+    }
+    assert!(sandbox.omne(&["completions", "bash"]).stdout.contains("_omne"));
+    assert!(sandbox.omne(&["man"]).stdout.contains(".TH omne"));
+}

@@ -1,0 +1,73 @@
+use crate::sandbox::Sandbox;
+
+#[test]
+fn a_repository_with_a_commit_gives_a_worktree_of_it() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .file("tracked", "committed")
+        .pipe("nodes: [{id: n, bash: 'cat tracked; pwd; echo changed > tracked'}]");
+    sandbox.git(&["init"]).git(&["add", "tracked"]).git(&["commit", "-m", "x"]);
+    sandbox.file("tracked", "not committed");
+    let run = sandbox.omne(&["run", "p"]);
+    let id = run.run_id();
+    assert_eq!(sandbox.omne(&["logs", "@last", "n"]).stdout, format!("committed<root>/.omne/wt/{id}\n"));
+    assert_eq!(sandbox.read("tracked"), "not committed");
+    let head = std::fs::read_to_string(sandbox.path(".git/refs/heads/main")).unwrap();
+    let log = std::fs::read_to_string(sandbox.log()).unwrap();
+    assert!(log.contains(&format!("\"base_commit\":\"{}\"", head.trim())));
+    // Cleaning removes the worktree through git, which then knows of none.
+    assert_eq!(sandbox.omne(&["clean", "--older-than", "0"]).code, 0);
+    assert!(!sandbox.path(&format!(".omne/wt/{id}")).exists());
+    assert!(!sandbox.path(&format!(".git/worktrees/{id}")).exists());
+}
+
+#[test]
+fn a_repository_without_a_commit_gets_a_warning_and_runs_in_place() {
+    let sandbox = Sandbox::new();
+    sandbox.git(&["init"]).pipe("nodes: [{id: n, bash: pwd}]");
+    let run = sandbox.omne(&["run", "p"]);
+    assert_eq!(run.code, 0);
+    assert!(run.stderr.contains("warning: the git repository has no commit yet"), "{run:?}");
+    assert_eq!(sandbox.omne(&["logs", "@last", "n"]).stdout, "<root>\n");
+}
+
+#[test]
+fn a_worktree_that_is_asked_for_and_not_possible_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: n, bash: pwd}]");
+    let run = sandbox.omne(&["run", "p", "--workspace", "worktree"]);
+    insta::assert_snapshot!(run.picture());
+    assert!(
+        !sandbox.path(".omne/var/runs").exists()
+            || sandbox.path(".omne/var/runs").read_dir().unwrap().next().is_none()
+    );
+}
+
+#[test]
+fn a_volume_below_the_top_of_its_repository_runs_at_the_same_place_in_the_worktree() {
+    let sandbox = Sandbox::bare();
+    sandbox.file("sub/.omne/dist/pipes/p.yaml", "name: p\nversion: 1\nnodes: [{id: n, bash: ls}]");
+    sandbox.file("sub/here", "").file("above", "");
+    sandbox.git(&["init"]).git(&["add", "sub/here", "above"]).git(&["commit", "-m", "x"]);
+    let volume = sandbox.path("sub");
+    let run = sandbox.omne(&["--volume", volume.to_str().unwrap(), "run", "p"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(sandbox.omne(&["--volume", volume.to_str().unwrap(), "logs", "@last", "n"]).stdout, "here\n");
+}
+
+#[test]
+fn a_worktree_that_is_gone_takes_its_completed_nodes_with_it() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .file("f", "")
+        .pipe("nodes: [{id: a, bash: touch made}, {id: b, depends_on: [a], bash: test -e nothing}]");
+    sandbox.git(&["init"]).git(&["add", "f"]).git(&["commit", "-m", "x"]);
+    sandbox.omne(&["run", "p"]);
+    std::fs::remove_dir_all(sandbox.path(".omne/wt")).unwrap();
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert_eq!(resume.code, 2, "{resume:?}");
+    assert!(resume.stderr.contains("is gone"), "{resume:?}");
+    // With nothing to be kept it is made anew.
+    assert_eq!(sandbox.omne(&["resume", "@last", "--from", "a"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a completed, b failed(crash)");
+}

@@ -1,0 +1,106 @@
+//! What no log may say.
+
+use omne_events::*;
+use omne_replay::Violation;
+
+use crate::story::{Story, completed, failed, id};
+
+const CHAIN: &str = "- {id: a, bash: echo a}\n- {id: b, depends_on: [a], bash: echo b}";
+
+#[test]
+fn nothing_starts_before_its_dependencies_allow_it() {
+    let mut story = Story::of(CHAIN);
+    let started = story.started("b", 1);
+    assert_eq!(
+        story.blurt(started),
+        Some(Violation::Start { node: id("b"), why: "before its dependencies allow it" })
+    );
+}
+
+#[test]
+fn a_completed_node_never_starts_again() {
+    let mut story = Story::of(CHAIN);
+    story.start("a", 1).complete("a");
+    let started = story.started("a", 2);
+    assert_eq!(story.blurt(started), Some(Violation::Start { node: id("a"), why: "after it had completed" }));
+}
+
+#[test]
+fn a_start_has_one_end() {
+    let mut story = Story::of(CHAIN);
+    story.start("a", 1).complete("a");
+    assert_eq!(
+        story.blurt(completed("a", 1)),
+        Some(Violation::NotRunning { node: id("a"), event: "node.completed" })
+    );
+    let mut story = Story::of(CHAIN);
+    story.start("a", 1);
+    let started = story.started("a", 2);
+    assert_eq!(story.blurt(started), Some(Violation::Start { node: id("a"), why: "while it runs" }));
+}
+
+#[test]
+fn attempts_are_counted() {
+    let mut story = Story::of(CHAIN);
+    let started = story.started("a", 2);
+    assert_eq!(story.blurt(started), Some(Violation::Attempt { node: id("a"), found: 2, expected: 1 }));
+    let mut story = Story::of(CHAIN);
+    story.start("a", 1);
+    assert_eq!(
+        story.blurt(failed("a", 7, ErrorKind::Crash)),
+        Some(Violation::Attempt { node: id("a"), found: 7, expected: 1 })
+    );
+}
+
+#[test]
+fn nothing_follows_the_end_but_a_resume() {
+    let mut story = Story::of("- {id: a, bash: echo a}");
+    story.start("a", 1).complete("a").say(PipeCompleted { duration_ms: 1 });
+    let skipped = NodeSkipped { node_id: id("a"), reason: "late".into() };
+    assert_eq!(story.blurt(skipped), Some(Violation::AfterEnd("node.skipped")));
+}
+
+#[test]
+fn a_run_does_not_complete_while_nodes_are_open() {
+    let mut story = Story::of(CHAIN);
+    story.start("a", 1);
+    assert_eq!(story.blurt(PipeCompleted { duration_ms: 1 }), Some(Violation::CompletedEarly(2)));
+}
+
+#[test]
+fn a_plan_gives_its_reasons_and_resumes_are_counted() {
+    let mut story = Story::of(CHAIN);
+    let resumed = |resume, why: &str| PipeResumed {
+        resume,
+        definition: None,
+        definition_sha256: None,
+        plan: vec![PlanStep { node_id: id("a"), action: PlanAction::Run, why: why.into() }],
+        host: None,
+        by: None,
+    };
+    assert_eq!(story.blurt(resumed(1, "")), Some(Violation::NoWhy(id("a"))));
+    assert_eq!(story.blurt(resumed(5, "because")), Some(Violation::Resume { found: 5, expected: 2 }));
+}
+
+#[test]
+fn unknown_nodes_have_no_events() {
+    let mut story = Story::of(CHAIN);
+    let skipped = NodeSkipped { node_id: id("z"), reason: "?".into() };
+    assert_eq!(story.blurt(skipped), Some(Violation::UnknownNode(id("z"))));
+}
+
+#[test]
+fn iterations_count_up() {
+    let mut story = Story::of("- {id: a, loop: {prompt: go, until: DONE}}");
+    let iteration = |iteration| IterationStarted {
+        node_id: id("a"),
+        attempt: 1,
+        iteration,
+        byte_offset: 0,
+        session_id: Some("s".into()),
+    };
+    story.start("a", 1);
+    assert_eq!(story.blurt(iteration(1)), None);
+    assert_eq!(story.blurt(iteration(2)), None);
+    assert_eq!(story.blurt(iteration(4)), Some(Violation::Iteration { node: id("a"), found: 4, before: 2 }));
+}
