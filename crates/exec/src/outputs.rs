@@ -149,7 +149,7 @@ mod tests {
         for text in [
             format!("a={}", "x".repeat(MOST)),
             format!("a={}", "\u{1}".repeat(MOST / 2)),
-            "a=b\n".repeat(MOST),
+            "a=b\n".repeat(MOST + 1),
         ] {
             assert!(matches!(parse_outputs(text.as_bytes()), Err(OutputsError::TooLarge(_))));
         }
