@@ -7,7 +7,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use omne_events::{Clock, Event, Recorded, SystemClock};
+use omne_events::{Clock, Event, Recorded, RunId, SystemClock};
 use omne_pipe::format_duration;
 use omne_replay::{NodePhase, RunState};
 use omne_runner::Observer;
@@ -25,6 +25,8 @@ const NAMED: usize = 8;
 /// Shows a run on standard error, and its events on standard output if wanted.
 pub(crate) struct Progress {
     json: bool,
+    /// The line with the run's id, until it is printed: once the first event is in the log, there is such a run.
+    announcement: Option<String>,
     display: Display,
     paint: Paint,
     clock: SystemClock,
@@ -47,7 +49,7 @@ struct Live {
 }
 
 impl Progress {
-    pub(crate) fn new(show: Show, paint: Paint) -> Self {
+    pub(crate) fn new(show: Show, run: &RunId, paint: Paint) -> Self {
         let display = match show.quiet {
             true => Display::Quiet,
             false if std::io::stderr().is_terminal() => {
@@ -60,7 +62,8 @@ impl Progress {
             }
             false => Display::Lines,
         };
-        Self { json: show.json, display, paint, clock: SystemClock::new() }
+        let announcement = (!show.json).then(|| format!("run_id={run}\n"));
+        Self { json: show.json, announcement, display, paint, clock: SystemClock::new() }
     }
 
     /// Says how it ended.
@@ -88,6 +91,11 @@ fn eprint(text: &str) {
 
 impl Observer for Progress {
     fn wrote(&mut self, records: &[Recorded], lines: &[u8], state: &RunState) {
+        if let Some(line) = self.announcement.take() {
+            let mut stdout = std::io::stdout().lock();
+            // A reader that is gone is no reason to stop a run.
+            let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+        }
         if self.json {
             let mut stdout = std::io::stdout().lock();
             // Whoever read the events is gone; the run itself goes on, and its log has them.
@@ -131,6 +139,7 @@ impl Observer for Progress {
 
 impl Live {
     fn take(&mut self, records: &[Recorded], state: &RunState, paint: Paint) {
+        let mut lines = Vec::new();
         for record in records {
             match &record.event {
                 Event::PipeStarted(_) | Event::PipeResumed(_) => {
@@ -139,19 +148,19 @@ impl Live {
                 }
                 Event::NodeStarted(e) => self.running.push((e.node_id.to_string(), Instant::now())),
                 Event::NodeCompleted(e) => {
-                    self.end(e.node_id.as_str(), &record.event, "completed", paint);
+                    lines.push(self.end(e.node_id.as_str(), &record.event, "completed", paint));
                     self.done += 1;
                 }
                 Event::NodeFailed(e) => {
-                    self.end(e.node_id.as_str(), &record.event, "failed", paint);
+                    lines.push(self.end(e.node_id.as_str(), &record.event, "failed", paint));
                     self.done += usize::from(e.retry_in_ms.is_none());
                 }
                 Event::NodeSkipped(e) => {
-                    self.end(e.node_id.as_str(), &record.event, "skipped", paint);
+                    lines.push(self.end(e.node_id.as_str(), &record.event, "skipped", paint));
                     self.done += 1;
                 }
                 Event::GatePassed(_) | Event::GateWaiting(_) | Event::GateDecided(_) => {
-                    self.bar.println(format!("  {}", render::describe(&record.event)));
+                    lines.push(format!("  {}", render::describe(&record.event)));
                 }
                 Event::PipeCompleted(_)
                 | Event::PipeAborted(_)
@@ -165,11 +174,16 @@ impl Live {
                 | Event::HookDecided(_) => {}
             }
         }
+        if !lines.is_empty() {
+            // The bar first: what is printed above it brings the bar along as it was last set.
+            self.bar.set_message(self.message(paint));
+            self.bar.println(lines.join("\n"));
+        }
     }
 
-    fn end(&mut self, node: &str, event: &Event, state: &str, paint: Paint) {
+    fn end(&mut self, node: &str, event: &Event, state: &str, paint: Paint) -> String {
         self.running.retain(|(id, _)| id != node);
-        self.bar.println(format!("{} {}", paint.state(state, sign(state)), render::describe(event)));
+        format!("{} {}", paint.state(state, sign(state)), render::describe(event))
     }
 
     fn draw(&mut self, paint: Paint) {
@@ -177,6 +191,11 @@ impl Live {
             return;
         }
         self.drawn = Some(Instant::now());
+        self.bar.set_message(self.message(paint));
+        self.bar.tick();
+    }
+
+    fn message(&self, paint: Paint) -> String {
         let mut text = String::new();
         for (node, since) in self.running.iter().take(NAMED) {
             let _ =
@@ -186,7 +205,6 @@ impl Live {
             let _ = writeln!(text, "  and {} more", self.running.len() - NAMED);
         }
         let _ = write!(text, "{}", paint.dim(&format!("{}/{} done", self.done, self.total)));
-        self.bar.set_message(text);
-        self.bar.tick();
+        text
     }
 }

@@ -63,6 +63,14 @@ impl Context {
         }
     }
 
+    /// The directory that is to become a volume.
+    pub(crate) fn root_for_init(&self) -> Result<PathBuf> {
+        match &self.volume {
+            Some(root) => self.absolute(root),
+            None => self.directory(),
+        }
+    }
+
     /// The volume for a pipe file: the usual one, else the place where one would be made.
     pub(crate) fn volume_for_file(&self) -> Result<(Volume, Exists)> {
         match self.volume() {

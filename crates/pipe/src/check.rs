@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use omne_dag::NodeIx;
 use omne_events::{NodeId, PipeName, WorkspaceMode};
 use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
 
 use crate::{
     codes::Code,
@@ -75,11 +76,11 @@ const PIPE_KEYS: &[&str] = &[
 ];
 
 /// A node as far as it could be read, with the places that later checks need.
-struct Draft<'t> {
+struct Draft {
     /// `None` when the id is missing or misspelt.
     node: Option<Box<Node>>,
     id_at: Span,
-    depends_on: Vec<Spanned<&'t str>>,
+    depends_on: Box<[Spanned<SmolStr>]>,
     when_at: Option<Span>,
 }
 
@@ -87,7 +88,7 @@ struct Draft<'t> {
 pub fn check(source: &Source, lookup: &dyn Lookup) -> Checked {
     let mut faults = Faults::default();
     let pipe = match yaml::parse(source.yaml(), source.first_line()) {
-        Ok(tree) => read(&tree, source, lookup, &mut faults),
+        Ok(tree) => read(tree, source, lookup, &mut faults),
         Err(fault) => {
             faults.0.push(fault);
             None
@@ -108,13 +109,15 @@ pub fn from_definition(json: &str) -> Result<Pipe, Vec<Diagnostic>> {
     let tree: Tree<'_> = serde_json::from_str(json)
         .map_err(|error| vec![Diagnostic::error(Code::Syntax, Span::default(), error.to_string())])?;
     let source = Source::definition(json);
-    let pipe = read(&tree, &source, &NoLookup, &mut faults);
+    let pipe = read(tree, &source, &NoLookup, &mut faults);
     let failed = faults.0.iter().any(|fault| fault.severity() == Severity::Error);
     pipe.filter(|_| !failed).ok_or(faults.0)
 }
 
-fn read(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Option<Pipe> {
-    let fields = Fields::new(tree, "a pipe", PIPE_KEYS, faults)?;
+fn read(mut tree: Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Option<Pipe> {
+    let definition = definition(&tree);
+    let list = take_nodes(&mut tree);
+    let fields = Fields::new(&tree, "a pipe", PIPE_KEYS, faults)?;
     let name = required(&fields, "name", "`name: my-pipe`", faults)
         .and_then(|_| fields.text("name", faults))
         .and_then(|text| PipeName::new(text.value).map_err(|error| bad_name(text.at, &error, faults)).ok());
@@ -129,10 +132,14 @@ fn read(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faul
     let timeout = fields.duration("timeout", faults);
     let env = node::environment(&fields, faults);
     let inputs = inputs::declarations(&fields, faults);
-    let list = node_list(&fields, faults)?;
+    let Some(list) = list else {
+        no_nodes(&fields, faults);
+        return None;
+    };
 
-    let mut drafts: Vec<Draft<'_>> =
-        list.iter().map(|tree| node::draft(tree, source, lookup, faults)).collect();
+    // Each node's tree goes as soon as it is read: there may be 100,000 of them.
+    let mut drafts: Vec<Draft> =
+        list.into_iter().map(|tree| node::draft(&tree, source, lookup, faults)).collect();
     let mut index = FxHashMap::default();
     for (place, draft) in drafts.iter().enumerate() {
         let Some(node) = &draft.node else { continue };
@@ -149,7 +156,6 @@ fn read(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faul
     let graph = graph?;
     graph::never_runs(&drafts, &graph, faults);
 
-    let definition = definition(tree);
     let mut nodes = Vec::with_capacity(drafts.len());
     for draft in &mut drafts {
         // One at a time, so that there are never two of all of them.
@@ -173,22 +179,29 @@ fn read(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faul
     })
 }
 
-fn node_list<'t>(fields: &Fields<'t>, faults: &mut Faults) -> Option<&'t [Tree<'t>]> {
+/// The nodes, taken out of the tree of the pipe; `None` when there are none.
+fn take_nodes<'t>(tree: &mut Tree<'t>) -> Option<Vec<Tree<'t>>> {
+    let Kind::Map(entries) = &mut tree.kind else { return None };
+    let (_, nodes) = entries.iter_mut().find(|(key, _)| key.key_text() == "nodes")?;
+    match &mut nodes.kind {
+        Kind::List(list) if !list.is_empty() => Some(std::mem::take(list)),
+        Kind::Null | Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => None,
+    }
+}
+
+fn no_nodes(fields: &Fields<'_>, faults: &mut Faults) {
     let help = "give it at least one: `nodes: [{ id: hello, bash: \"echo hello\" }]`";
     let Some(tree) = fields.get("nodes") else {
         faults.add(Code::NoNodes, top(fields.at), "the pipe has no `nodes`").with_help(help);
-        return None;
+        return;
     };
     match &tree.kind {
-        Kind::List(list) if !list.is_empty() => Some(list),
         Kind::List(_) | Kind::Null => {
             faults.add(Code::NoNodes, tree.at, "the pipe has no nodes").with_help(help);
-            None
         }
         Kind::Scalar { .. } | Kind::Map(_) => {
             let message = format!("`nodes` has to be a list, this is {}", tree.describe());
             faults.add(Code::WrongType, tree.at, message).with_help("begin each node with `- id: …`");
-            None
         }
     }
 }

@@ -115,7 +115,7 @@ impl<'t> Fields<'t> {
 
     pub(crate) fn boolean(&self, key: &'static str, faults: &mut Faults) -> Option<bool> {
         let tree = self.get(key)?;
-        match tree.to_scalar() {
+        match tree.to_plain_scalar() {
             Some(Value::Bool(truth)) => Some(truth),
             _ => {
                 self.wrong(key, tree, "`true` or `false`", faults);
@@ -133,7 +133,7 @@ impl<'t> Fields<'t> {
         faults: &mut Faults,
     ) -> Option<u64> {
         let tree = self.get(key)?;
-        let Some(Value::Number(number)) = tree.to_scalar() else {
+        let Some(Value::Number(number)) = tree.to_plain_scalar() else {
             self.wrong(key, tree, "a whole number", faults);
             return None;
         };
@@ -158,7 +158,7 @@ impl<'t> Fields<'t> {
     /// A number of at least `least`.
     pub(crate) fn number(&self, key: &'static str, least: f64, faults: &mut Faults) -> Option<f64> {
         let tree = self.get(key)?;
-        let Some(Value::Number(number)) = tree.to_scalar() else {
+        let Some(Value::Number(number)) = tree.to_plain_scalar() else {
             self.wrong(key, tree, "a number", faults);
             return None;
         };

@@ -64,6 +64,15 @@ impl Tree<'_> {
         }
     }
 
+    /// The scalar where a number or truth value is wanted. A definition writes some of those as texts, so there, where
+    /// no quotes can tell them apart, the text decides.
+    pub(crate) fn to_plain_scalar(&self) -> Option<Value> {
+        match &self.kind {
+            Kind::Scalar { text, .. } if self.at.line == 0 => Some(resolve(text)),
+            _ => self.to_scalar(),
+        }
+    }
+
     /// The whole value as JSON, in the order it was written.
     pub(crate) fn to_json(&self) -> Value {
         match &self.kind {
@@ -101,11 +110,18 @@ impl Tree<'_> {
                 }
                 out.push('}');
             }
-            Kind::Scalar { text, plain: false } => write_text(text, out),
-            Kind::Null | Kind::Scalar { .. } => match self.to_scalar().unwrap_or_default() {
-                Value::String(text) => write_text(&text, out),
-                other => out.push_str(&other.to_string()),
-            },
+            Kind::Null => out.push_str("null"),
+            Kind::Scalar { text, .. } => {
+                // `007` is a number in one place and a name in another: only what reads back letter by letter is
+                // written as a number or truth value.
+                let value = self.to_scalar().unwrap_or_default();
+                let meaning = value.to_string();
+                if matches!(value, Value::Number(_) | Value::Bool(_)) && meaning == **text {
+                    out.push_str(text);
+                } else {
+                    write_text(text, out);
+                }
+            }
         }
     }
 
@@ -161,6 +177,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
         while let Some(item) = access.next_element()? {
             items.push(item);
         }
+        items.shrink_to_fit();
         Ok(Kind::List(items))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Kind<'de>, A::Error> {

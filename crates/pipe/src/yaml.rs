@@ -73,8 +73,14 @@ impl<'s> Builder<'s> {
     /// Whether the document is complete.
     fn take(&mut self, event: Event<'s>, at: Span) -> Result<bool, Diagnostic> {
         match event {
-            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) => {}
-            Event::StreamEnd | Event::DocumentEnd => return Ok(true),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                let fault = Diagnostic::error(Code::Syntax, at, "a second document begins here".into());
+                return Err(fault.help(
+                    "a file holds one pipe: remove the `---`, or put the other into a file of its own",
+                ));
+            }
+            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
+            Event::StreamEnd => return Ok(true),
             Event::Alias(anchor) => {
                 let Some(tree) = self.anchors.get(&anchor).cloned() else {
                     let message = "this alias names a value that contains it";
@@ -91,7 +97,8 @@ impl<'s> Builder<'s> {
             Event::Scalar(text, style, anchor, tag) => {
                 // `!!str 1` is a text; other tags mean nothing here.
                 let plain = style == ScalarStyle::Plain && tag.is_none();
-                let kind = if plain && text.is_empty() { Kind::Null } else { Kind::Scalar { text, plain } };
+                let is_null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let kind = if is_null { Kind::Null } else { Kind::Scalar { text, plain } };
                 self.close(Tree { at, kind }, anchor);
             }
             Event::SequenceStart(anchor, _) => self.open(at, anchor, Kind::List(Vec::new()))?,
@@ -100,9 +107,11 @@ impl<'s> Builder<'s> {
                 if let Some(open) = self.open.pop() {
                     let mut kind = open.kind;
                     merge(&mut kind);
-                    if let Kind::Map(entries) = &mut kind {
-                        // Most maps of a pipe have two or three entries, and there may be 100,000 of them.
-                        entries.shrink_to_fit();
+                    // Most have two or three entries, and there may be 100,000 of them.
+                    match &mut kind {
+                        Kind::Map(entries) => entries.shrink_to_fit(),
+                        Kind::List(items) => items.shrink_to_fit(),
+                        Kind::Null | Kind::Scalar { .. } => {}
                     }
                     self.close(Tree { at: open.at, kind }, open.anchor);
                 }
@@ -155,20 +164,27 @@ fn size(tree: &Tree<'_>) -> usize {
     }
 }
 
-/// `<<: *other` takes over the entries that the map does not have itself.
+/// `<<: *other` takes over the entries that the map does not have itself, `<<: [*a, *b]` those of several maps.
 fn merge(kind: &mut Kind<'_>) {
     let Kind::Map(entries) = kind else { return };
     let is_merge = |key: &Tree<'_>| matches!(&key.kind, Kind::Scalar { text, plain: true } if text == "<<");
-    let Some(at) =
-        entries.iter().position(|(key, value)| is_merge(key) && matches!(value.kind, Kind::Map(_)))
-    else {
-        return;
+    let is_map = |tree: &Tree<'_>| matches!(tree.kind, Kind::Map(_));
+    let can_merge = |value: &Tree<'_>| match &value.kind {
+        Kind::List(items) => items.iter().all(is_map),
+        _ => is_map(value),
     };
+    let Some(at) = entries.iter().position(|(key, value)| is_merge(key) && can_merge(value)) else { return };
     let (_, merged) = entries.remove(at);
-    let Kind::Map(merged) = merged.kind else { return };
-    for (key, value) in merged {
-        if !entries.iter().any(|(own, _)| own.key_text() == key.key_text()) {
-            entries.push((key, value));
+    let maps = match merged.kind {
+        Kind::List(items) => items,
+        _ => vec![merged],
+    };
+    for map in maps {
+        let Kind::Map(others) = map.kind else { continue };
+        for (key, value) in others {
+            if !entries.iter().any(|(own, _)| own.key_text() == key.key_text()) {
+                entries.push((key, value));
+            }
         }
     }
 }
@@ -196,6 +212,21 @@ mod tests {
             json("a: &x {k: 1, l: 2}\nb: *x\nc: {<<: *x, k: 3}"),
             r#"{"a":{"k":1,"l":2},"b":{"k":1,"l":2},"c":{"k":3,"l":2}}"#
         );
+    }
+
+    #[test]
+    fn several_maps_are_merged_and_the_first_one_counts() {
+        assert_eq!(
+            json("a: &a {k: 1}\nb: &b {k: 2, l: 3}\nc: {<<: [*a, *b]}"),
+            r#"{"a":{"k":1},"b":{"k":2,"l":3},"c":{"k":1,"l":3}}"#
+        );
+    }
+
+    #[test]
+    fn a_second_document_is_refused() {
+        let fault = parse("a: 1\n---\nb: 2\n", 1).unwrap_err();
+        assert_eq!((fault.code, fault.at.unwrap().line), (Code::Syntax, 2));
+        assert_eq!(json("---\na: 1\n...\n"), r#"{"a":1}"#);
     }
 
     #[test]

@@ -18,12 +18,17 @@ use crate::{RunDir, RunError, decide};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What came of a request to cancel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancelled {
     /// The owner ended the run.
     ByOwner,
-    /// There was no owner: the run was ended here, with so many processes.
-    Here(usize),
+    /// There was no owner: the run was ended here.
+    Here {
+        /// How many processes were left of it.
+        left: usize,
+        /// Where a torn last line of the log was moved.
+        torn: Option<PathBuf>,
+    },
     /// The run had ended before.
     AlreadyOver(RunPhase),
 }
@@ -100,12 +105,12 @@ fn end_here(
         .map_err(FoldError::Read)
         .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
         .map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?;
-    let ended = end_marked(&run_mark(&run.id), Duration::from_secs(5));
+    let left = end_marked(&run_mark(&run.id), Duration::from_secs(5));
     let mut state = folded.state;
     if state.phase() != RunPhase::Running && state.phase() != RunPhase::Parked {
         return Ok(Cancelled::AlreadyOver(state.phase()));
     }
-    let (mut log, _) = LogWriter::go_on(log, folded.chain, folded.length, folded.tail, ids)?;
+    let (mut log, torn) = LogWriter::go_on(log, folded.chain, folded.length, folded.tail, ids)?;
     let running: Vec<_> = state
         .nodes()
         .filter(|(_, _, record)| matches!(record.phase, NodePhase::Running | NodePhase::Waiting))
@@ -134,5 +139,5 @@ fn end_here(
     let record = log.append(clock.now(), aborted.into())?;
     state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;
     log.flush_and_sync()?;
-    Ok(Cancelled::Here(ended))
+    Ok(Cancelled::Here { left, torn })
 }

@@ -108,9 +108,16 @@ impl Choice {
         // The volume may lie below the repository's top: then nodes run at the same place in the worktree.
         let root = volume.root().canonicalize().unwrap_or_else(|_| volume.root().to_owned());
         let top = self.top.canonicalize().unwrap_or_else(|_| self.top.clone());
-        let below = root.strip_prefix(&top).map(|below| tree.join(below)).ok().filter(|path| path.is_dir());
-        Ok(Workspace { mode: self.mode, path: text(&below.unwrap_or(tree)), base_commit: Some(head.clone()) })
+        let place = inside(&tree, root.strip_prefix(&top).unwrap_or(Path::new("")));
+        Ok(Workspace { mode: self.mode, path: text(&place), base_commit: Some(head.clone()) })
     }
+}
+
+/// The place `below` in the worktree `tree`, if it is there; else the whole.
+fn inside(tree: &Path, below: &Path) -> PathBuf {
+    let place = tree.join(below);
+    // Joining nothing would leave a slash at the end.
+    if below.as_os_str().is_empty() || !place.is_dir() { tree.to_owned() } else { place }
 }
 
 fn add_worktree(volume: &Volume, tree: &Path, commit: &str) -> Result<(), WorkspaceError> {
@@ -141,21 +148,18 @@ pub(crate) fn reopen(
 ) -> Result<PathBuf, WorkspaceError> {
     let Some(commit) = &recorded.base_commit else { return Ok(volume.root().to_owned()) };
     let tree = volume.place("wt").join(run.as_str());
-    let recorded_path = PathBuf::from(&recorded.path);
-    if tree.is_dir() {
-        return Ok(if recorded_path.starts_with(&tree) && recorded_path.is_dir() {
-            recorded_path
-        } else {
-            tree
-        });
+    // Where in the worktree it was, also if the volume was moved since.
+    let marker = format!("/.omne/wt/{run}");
+    let below = recorded.path.rsplit_once(&marker).map_or("", |(_, below)| below.trim_matches('/'));
+    if !tree.is_dir() {
+        if what_it_holds == Held::Work {
+            return Err(WorkspaceError::Gone(tree));
+        }
+        // Git may still list the one that was deleted by hand.
+        let _ = git(volume.root(), &["worktree", "prune"].map(OsStr::new));
+        add_worktree(volume, &tree, commit)?;
     }
-    if what_it_holds == Held::Work {
-        return Err(WorkspaceError::Gone(tree));
-    }
-    // Git may still list the one that was deleted by hand.
-    let _ = git(volume.root(), &["worktree", "prune"].map(OsStr::new));
-    add_worktree(volume, &tree, commit)?;
-    Ok(tree)
+    Ok(inside(&tree, Path::new(below)))
 }
 
 /// Removes the worktree of a run, if it has one.

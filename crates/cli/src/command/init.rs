@@ -58,7 +58,7 @@ pub(super) fn init(args: &args::Init, context: &Context) -> Result<ExitCode> {
         return Err(Failure::message(Exit::Input, format!("there is no example `{}`", args.example))
             .help(format!("there are: {}", known.join(", "))));
     };
-    let root = context.directory()?;
+    let root = context.root_for_init()?;
     let volume = Volume::make(&root).map_err(|(path, error)| cannot_write(&path, error))?;
     let mut made = Vec::new();
     make(&volume.place("omne.toml"), SETTINGS, &mut made)?;

@@ -95,7 +95,11 @@ pub(super) enum Life {
 
 impl Life {
     pub(super) fn of(run: &RunDir) -> Self {
-        match LockedLog::owner(&run.log()) {
+        Self::of_log(&run.log())
+    }
+
+    pub(super) fn of_log(log: &Path) -> Self {
+        match LockedLog::owner(log) {
             Ok(Some(_)) => Life::Alive,
             Ok(None) | Err(_) => Life::Gone,
         }

@@ -43,7 +43,11 @@ pub(super) fn replay(args: &args::Replay, context: &Context) -> Result<ExitCode>
             format!("{}\n", serde_json::to_value(state.view()).unwrap_or_default())
         }
         (_, Some(snapshot)) => snapshot.finish(&state),
-        _ => render::run_status(&state, state.phase().as_str(), context.clock.now(), context.paint()),
+        _ => {
+            // As it was then, not as it would look from now.
+            let then = state.last_at().unwrap_or_else(|| context.clock.now());
+            render::run_status(&state, state.phase().as_str(), then, context.paint())
+        }
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

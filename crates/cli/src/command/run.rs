@@ -67,7 +67,7 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
         return Ok(ExitCode::SUCCESS);
     }
     if resumption.is_idle() {
-        if !args.show.quiet {
+        if !args.show.quiet && !args.show.json {
             let run = resumption.state().run().map_or("", |run| run.as_str());
             writeln!(stdout, "{run} has completed: there is nothing to resume")?;
         }
@@ -84,12 +84,7 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
 }
 
 fn drive(beginning: Beginning, options: &Options, show: args::Show, context: &Context) -> Result<ExitCode> {
-    if !show.json {
-        let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "run_id={}", beginning.run())?;
-        stdout.flush()?;
-    }
-    let mut progress = Progress::new(show, context.paint_errors());
+    let mut progress = Progress::new(show, beginning.run(), context.paint_errors());
     match omne_runner::execute(beginning, options, &context.clock, &mut progress) {
         Ok((outcome, state)) => {
             progress.finish(&state);
@@ -113,9 +108,19 @@ pub(super) fn cancel(args: &args::Cancel, context: &Context) -> Result<ExitCode>
     let cancelled = omne_runner::cancel(&run, &context.user(), &context.clock, context.ids())?;
     let text = match cancelled {
         Cancelled::ByOwner => format!("{} was cancelled", run.id),
-        Cancelled::Here(0) => format!("{} had no runner any more; it is cancelled now", run.id),
-        Cancelled::Here(left) => {
-            format!("{} had no runner any more; {left} process(es) that it had left were ended", run.id)
+        Cancelled::Here { left, torn } => {
+            if let Some(torn) = torn {
+                let warning = context.paint_errors().yellow("warning");
+                let torn = torn.display();
+                writeln!(
+                    std::io::stderr().lock(),
+                    "{warning}: the log ended in a torn line, now in `{torn}`"
+                )?;
+            }
+            format!(
+                "{} had no runner any more; it is cancelled, {left} process(es) that it had left were ended",
+                run.id
+            )
         }
         Cancelled::AlreadyOver(phase) => format!("{} was over already: {}", run.id, phase.as_str()),
     };

@@ -20,7 +20,8 @@ fn one(name: &str, args: &args::Status, context: &Context) -> Result<ExitCode> {
     let source = LogSource::find(name, context)?;
     let life = match &source {
         LogSource::Run(run) => Life::of(run),
-        LogSource::File(_) | LogSource::Stdin => Life::Gone,
+        LogSource::File(path) => Life::of_log(path),
+        LogSource::Stdin => Life::Gone,
     };
     let state = source.fold(None, |_, _| {})?.state;
     let shown = shown_state(&state, life);

@@ -27,7 +27,21 @@ pub(super) fn verify(args: &args::Verify, context: &Context) -> Result<ExitCode>
     let mut damaged = false;
     let mut all = Vec::new();
     for source in &sources {
-        let mut reader = source.reader()?;
+        let mut reader = match source.reader() {
+            Err(_) if args.all => {
+                // One directory without a log must not keep the others from being checked.
+                damaged = true;
+                let name = source.name();
+                if args.json {
+                    let finding = json!({ "line": 1, "message": "there is no log that can be read" });
+                    all.push(json!({ "log": name, "valid": false, "events": 0, "findings": [finding] }));
+                } else {
+                    writeln!(stdout, "{} {name}: there is no log that can be read", paint.red("✗"))?;
+                }
+                continue;
+            }
+            reader => reader?,
+        };
         let report = omne_replay::verify(&mut reader).map_err(|error| Failure::new(Exit::Damaged, error))?;
         damaged |= !report.findings.is_empty();
         let name = source.name();

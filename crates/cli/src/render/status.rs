@@ -22,6 +22,15 @@ fn milliseconds(ms: u64) -> String {
     format_duration(Duration::from_millis(ms))
 }
 
+/// How long a run took; one that is under way goes on since its last event.
+fn active(state: &RunState, shown: &str, now: Timestamp) -> u64 {
+    let since_last = match (shown, state.last_at()) {
+        ("running", Some(last)) => u64::try_from(now.since(last).as_millis()).unwrap_or(0),
+        _ => 0,
+    };
+    state.active_ms() + since_last
+}
+
 /// A list of runs; each with the state to show, which is not the log's when its owner died.
 pub(crate) fn run_list(runs: &[(RunState, &str)], now: Timestamp, paint: Paint) -> String {
     let mut rows = vec![["RUN", "STATE", "STARTED", "TOOK", "REASON"].map(str::to_owned).to_vec()];
@@ -30,7 +39,7 @@ pub(crate) fn run_list(runs: &[(RunState, &str)], now: Timestamp, paint: Paint) 
             state.run().map_or_else(String::new, ToString::to_string),
             format!("{} {shown}", sign(shown)),
             state.started_at().map_or_else(String::new, |at| ago(at, now)),
-            milliseconds(state.active_ms()),
+            milliseconds(active(state, shown, now)),
             visible(state.reason().unwrap_or_default()).replace('\n', " "),
         ]);
     }
@@ -62,7 +71,7 @@ fn write_status(
     writeln!(out, "{} {word}", paint.bold(run))?;
     let started = state.started_at().map_or_else(String::new, |at| format!("{at} ({})", ago(at, now)));
     let by = state.by().map_or_else(String::new, |by| format!(" by {}", visible(by)));
-    writeln!(out, "started {started}{by}, took {}", milliseconds(state.active_ms()))?;
+    writeln!(out, "started {started}{by}, took {}", milliseconds(active(state, shown, now)))?;
     if state.resumes() > 0 {
         writeln!(out, "resumed {} time(s)", state.resumes())?;
     }

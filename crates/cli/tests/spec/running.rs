@@ -213,3 +213,25 @@ fn a_file_outside_a_volume_makes_one_beside_it() {
     assert_eq!(sandbox.omne(&["run", "./p.yaml"]).code, 0);
     assert_eq!(sandbox.read(".omne/.gitignore"), "/var/\n/wt/\n");
 }
+
+#[test]
+fn a_run_goes_on_when_nobody_reads_what_it_prints() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}]");
+    for show in [&["run", "p"][..], &["run", "p", "-q"], &["run", "p", "--json"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let run = sandbox.command(show).stdout(full).output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{show:?}");
+        assert_eq!(sandbox.states(), "completed: a completed");
+    }
+}
+
+#[test]
+fn names_that_look_like_numbers_stay_as_they_are_written() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("env: {A: 1.50}\nnodes: [{id: 007, bash: 'echo \"$A\"; test -e ok'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    sandbox.file("ok", "");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["logs", "@last", "007"]).stdout, "1.50\n");
+}

@@ -12,6 +12,8 @@ fn a_repository_with_a_commit_gives_a_worktree_of_it() {
     let id = run.run_id();
     assert_eq!(sandbox.omne(&["logs", "@last", "n"]).stdout, format!("committed<root>/.omne/wt/{id}\n"));
     assert_eq!(sandbox.read("tracked"), "not committed");
+    let snapshot = sandbox.omne(&["replay", "@last", "--format", "snapshot"]).stdout;
+    assert!(!snapshot.contains("<root>"), "{snapshot}");
     let head = std::fs::read_to_string(sandbox.path(".git/refs/heads/main")).unwrap();
     let log = std::fs::read_to_string(sandbox.log()).unwrap();
     assert!(log.contains(&format!("\"base_commit\":\"{}\"", head.trim())));
@@ -52,6 +54,13 @@ fn a_volume_below_the_top_of_its_repository_runs_at_the_same_place_in_the_worktr
     let volume = sandbox.path("sub");
     let run = sandbox.omne(&["--volume", volume.to_str().unwrap(), "run", "p"]);
     assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(sandbox.omne(&["--volume", volume.to_str().unwrap(), "logs", "@last", "n"]).stdout, "here\n");
+    // Also when the worktree has to be made anew.
+    std::fs::remove_dir_all(sandbox.path("sub/.omne/wt")).unwrap();
+    assert_eq!(
+        sandbox.omne(&["--volume", volume.to_str().unwrap(), "resume", "@last", "--from", "n"]).code,
+        0
+    );
     assert_eq!(sandbox.omne(&["--volume", volume.to_str().unwrap(), "logs", "@last", "n"]).stdout, "here\n");
 }
 

@@ -205,6 +205,8 @@ impl LogWriter {
         self.length += self.batch.len() as u64;
         std::mem::swap(&mut self.batch, &mut self.written);
         self.batch.clear();
+        // A definition may have made it large; what comes after is small.
+        self.batch.shrink_to(MAX_LINE);
         if let Some(sync) = &self.sync {
             sync.wrote(self.chain.seq());
         }

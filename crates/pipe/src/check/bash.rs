@@ -20,7 +20,8 @@ pub(super) fn check(script: Spanned<&str>, source: &Source, faults: &mut Faults)
         });
     }
     if let Some(name) = unquoted_input(script.value) {
-        let at = locate(source, top(script.at), &format!("${name}"));
+        let plain = locate(source, top(script.at), &format!("${name}"));
+        let at = if plain == top(script.at) { locate(source, plain, &format!("${{{name}}}")) } else { plain };
         let fault = faults.add(Code::UnquotedInput, at, format!("`${name}` stands without quotes"));
         fault.with_help(format!("write \"${name}\", so that blanks and `*` in it mean nothing to the shell"));
     }

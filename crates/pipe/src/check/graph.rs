@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Each node's dependencies, those that exist.
-pub(super) fn dependencies(drafts: &[Draft<'_>], index: &Index, faults: &mut Faults) -> Vec<Vec<NodeIx>> {
+pub(super) fn dependencies(drafts: &[Draft], index: &Index, faults: &mut Faults) -> Vec<Vec<NodeIx>> {
     // A search for a similar name looks at every node, so only the first few faults get one.
     const SUGGESTIONS: usize = 20;
     let mut suggestions = 0;
@@ -19,24 +19,26 @@ pub(super) fn dependencies(drafts: &[Draft<'_>], index: &Index, faults: &mut Fau
         let mut found: Vec<NodeIx> = Vec::with_capacity(draft.depends_on.len());
         let name = draft.node.as_ref().map_or("?", |node| node.id.as_str());
         for dependency in &draft.depends_on {
-            match index.get(dependency.value) {
+            match index.get(dependency.value.as_str()) {
                 Some(target) if target.place() == place => {
                     let message = format!("node `{name}` depends on itself");
                     faults.add(Code::SelfDependency, dependency.at, message).with_help("remove it");
                 }
                 Some(target) if found.contains(target) => {
-                    let message = format!("node `{name}` names `{}` twice", dependency.value);
+                    let message = format!("node `{name}` names `{}` twice", dependency.value.as_str());
                     faults.add(Code::DuplicateDependency, dependency.at, message).with_help("once is enough");
                 }
                 Some(target) => found.push(*target),
                 None => {
-                    let message =
-                        format!("node `{name}` depends on `{}`, which does not exist", dependency.value);
+                    let message = format!(
+                        "node `{name}` depends on `{}`, which does not exist",
+                        dependency.value.as_str()
+                    );
                     let fault = faults.add(Code::UnknownDependency, dependency.at, message);
                     suggestions += 1;
                     let near = (suggestions <= SUGGESTIONS).then(|| {
                         suggest(
-                            dependency.value,
+                            dependency.value.as_str(),
                             index.keys().map(omne_events::NodeId::as_str).filter(|id| *id != name),
                         )
                     });
@@ -52,11 +54,7 @@ pub(super) fn dependencies(drafts: &[Draft<'_>], index: &Index, faults: &mut Fau
 }
 
 /// The graph, unless there are rings.
-pub(super) fn build(
-    drafts: &[Draft<'_>],
-    dependencies: &[Vec<NodeIx>],
-    faults: &mut Faults,
-) -> Option<Graph> {
+pub(super) fn build(drafts: &[Draft], dependencies: &[Vec<NodeIx>], faults: &mut Faults) -> Option<Graph> {
     match Graph::new(dependencies) {
         Ok(graph) => Some(graph),
         Err(cycles) => {
@@ -75,7 +73,7 @@ pub(super) fn build(
 }
 
 /// Warns of nodes that can never start, and of outputs that share their variables.
-pub(super) fn never_runs(drafts: &[Draft<'_>], graph: &Graph, faults: &mut Faults) {
+pub(super) fn never_runs(drafts: &[Draft], graph: &Graph, faults: &mut Faults) {
     let node = |ix: NodeIx| drafts[ix.place()].node.as_ref();
     let mut never = vec![false; graph.len()];
     for &ix in graph.order() {
@@ -101,20 +99,20 @@ pub(super) fn never_runs(drafts: &[Draft<'_>], graph: &Graph, faults: &mut Fault
             faults.add(Code::NeverRuns, at, format!("node `{id}` can never run: {why}"));
         }
     }
-    let mut variables = rustc_hash::FxHashMap::default();
-    for draft in drafts {
-        let Some(node) = &draft.node else { continue };
-        // Ids of capitals, digits and `_` alone are their own variable part; most pipes have no clash to look for.
-        let part = crate::variable_part(node.id.as_str());
-        match variables.get(&part) {
-            Some(other) if *other != &node.id => {
-                let message = format!("the outputs of `{}` and `{other}` have the same variables", node.id);
-                faults.add(Code::EnvironmentClash, draft.id_at, message).with_help("rename one of the nodes");
-            }
-            Some(_) => {}
-            None => {
-                variables.insert(part, &node.id);
-            }
+    // Sorted by the digest of their names, clashes stand side by side.
+    let part = |draft: &Draft| draft.node.as_ref().map(|node| crate::variable_part(node.id.as_str()));
+    let hash = |part: String| std::hash::BuildHasher::hash_one(&rustc_hash::FxBuildHasher, part);
+    let mut hashes: Vec<(u64, u32)> =
+        (0..).zip(drafts).filter_map(|(place, draft)| Some((hash(part(draft)?), place))).collect();
+    hashes.sort_unstable();
+    for pair in hashes.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+        let (other, draft) = (&drafts[pair[0].1 as usize], &drafts[pair[1].1 as usize]);
+        if let (Some(node), Some(before)) = (&draft.node, &other.node)
+            && node.id != before.id
+            && part(draft) == part(other)
+        {
+            let message = format!("the outputs of `{}` and `{}` have the same variables", node.id, before.id);
+            faults.add(Code::EnvironmentClash, draft.id_at, message).with_help("rename one of the nodes");
         }
     }
 }

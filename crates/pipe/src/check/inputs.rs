@@ -114,7 +114,7 @@ fn default(key: &str, kind: &InputKind, tree: &Tree<'_>, faults: &mut Faults) ->
         (Kind::Scalar { text, .. }, InputKind::String { .. } | InputKind::Choice(_)) => {
             Value::String(text.clone().into_owned())
         }
-        _ => tree.to_json(),
+        _ => tree.to_plain_scalar().unwrap_or_else(|| tree.to_json()),
     };
     if value.is_null() {
         return None;

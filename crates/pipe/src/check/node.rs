@@ -50,17 +50,14 @@ const RETRY_KEYS: &[&str] = &["max", "delay", "backoff", "max_delay", "on"];
 /// The longest script that the kernel takes as one argument.
 const MOST_BASH: usize = 128 * 1024 - 1;
 
-pub(super) fn draft<'t>(
-    tree: &'t Tree<'t>,
-    source: &Source,
-    lookup: &dyn Lookup,
-    faults: &mut Faults,
-) -> Draft<'t> {
-    let nothing = Draft { node: None, id_at: top(tree.at), depends_on: Vec::new(), when_at: None };
+pub(super) fn draft(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Draft {
+    let nothing = Draft { node: None, id_at: top(tree.at), depends_on: Box::default(), when_at: None };
     let Some(fields) = Fields::new(tree, "a node", NODE_KEYS, faults) else { return nothing };
     let id = id(&fields, faults);
     let id_at = fields.get("id").map_or(top(tree.at), |id| id.at);
     let depends_on = fields.texts("depends_on", faults).unwrap_or_default();
+    let depends_on =
+        depends_on.iter().map(|text| Spanned { at: text.at, value: text.value.into() }).collect();
     let body = body(&fields, id_at, source, lookup, faults);
     let ai = ai(&fields, faults);
     let rules: Vec<_> = TriggerRule::ALL.map(|rule| (rule.as_str(), rule)).into();

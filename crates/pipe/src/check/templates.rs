@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn check(
-    drafts: &[Draft<'_>],
+    drafts: &[Draft],
     graph: Option<&Graph>,
     index: &Index,
     inputs: &[InputDeclaration],

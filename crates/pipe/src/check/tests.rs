@@ -116,6 +116,28 @@ fn a_definition_from_a_log_is_the_same_pipe() {
 }
 
 #[test]
+fn a_definition_keeps_the_letters_of_names_and_texts() {
+    let text = "name: 007\nversion: 0x10\nenv: {A: 1.50, B: 0x10, C: 1e3, D: 007, J: True, K: ~, L: '1'}\ninputs: {n: {type: integer, default: 0x10}, c: {type: choice, values: [1.10], default: 1.10}, b: {type: boolean, default: True}}\nnodes:\n- {id: 1.10, bash: 007, always: True, retry: {max: 0x2, backoff: 1.50}}\n- {id: 1e3, depends_on: [1.10], bash: true, timeout: 010}\n";
+    let checked = check(&Source::new("p.yaml", text.into()).unwrap(), &NoLookup);
+    let pipe = checked.pipe.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
+    let again = from_definition(pipe.definition()).unwrap();
+    let seen = |pipe: &Pipe| {
+        format!(
+            "{:?} {} {:?} {:?} {:?}",
+            pipe.name(),
+            pipe.version(),
+            pipe.env(),
+            pipe.inputs(),
+            pipe.nodes()
+        )
+    };
+    assert_eq!(seen(&again), seen(&pipe));
+    assert_eq!(again.definition(), pipe.definition());
+    assert_eq!(pipe.env()[0].1, "1.50");
+    assert_eq!(pipe.version(), 16);
+}
+
+#[test]
 fn the_schema_knows_the_same_keys_as_the_reader() {
     let schema: serde_json::Value = serde_json::from_str(crate::SCHEMA).unwrap();
     let keys = |at: &str| {
