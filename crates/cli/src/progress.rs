@@ -7,10 +7,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use omne_events::{Clock, Event, Recorded, RunId, SystemClock};
+use omne_events::{Clock, Event, Recorded, SystemClock};
 use omne_pipe::format_duration;
-use omne_replay::{NodePhase, RunState};
-use omne_runner::Observer;
+use omne_replay::{NodePhase, RunPhase, RunState};
+use omne_runner::{Observer, RunDir};
 
 use crate::{
     args::Show,
@@ -24,6 +24,7 @@ const NAMED: usize = 8;
 
 /// Shows a run on standard error, and its events on standard output if wanted.
 pub(crate) struct Progress {
+    run: RunDir,
     json: bool,
     /// The line with the run's id, until it is printed: once the first event is in the log, there is such a run.
     announcement: Option<String>,
@@ -49,7 +50,7 @@ struct Live {
 }
 
 impl Progress {
-    pub(crate) fn new(show: Show, run: &RunId, paint: Paint) -> Self {
+    pub(crate) fn new(show: Show, run: RunDir, paint: Paint) -> Self {
         let display = match show.quiet {
             true => Display::Quiet,
             false if std::io::stderr().is_terminal() => {
@@ -62,8 +63,8 @@ impl Progress {
             }
             false => Display::Lines,
         };
-        let announcement = (!show.json).then(|| format!("run_id={run}\n"));
-        Self { json: show.json, announcement, display, paint, clock: SystemClock::new() }
+        let announcement = (!show.json).then(|| format!("run_id={}\n", run.id));
+        Self { run, json: show.json, announcement, display, paint, clock: SystemClock::new() }
     }
 
     /// Says how it ended.
@@ -72,8 +73,34 @@ impl Progress {
             live.bar.finish_and_clear();
         }
         if !matches!(self.display, Display::Quiet) {
+            eprint(&self.results(state));
             eprint(&render::summary(state, self.paint));
         }
+    }
+
+    /// What the last nodes of a run that completed printed: its result, if it is short enough to be one.
+    fn results(&self, state: &RunState) -> String {
+        const MOST_NODES: usize = 3;
+        const MOST_BYTES: u64 = 2000;
+        let (Some(pipe), RunPhase::Completed) = (state.pipe(), state.phase()) else { return String::new() };
+        let completed = |node| state.node(node).phase == NodePhase::Completed;
+        let mut text = String::new();
+        for node in pipe.graph().nodes().filter(|node| completed(*node)) {
+            let bytes = state.node(node).output_bytes;
+            let is_last = !pipe.graph().dependents(node).iter().any(|dependent| completed(*dependent));
+            if !is_last || bytes == 0 || bytes > MOST_BYTES || text.matches("══ ").count() == MOST_NODES {
+                continue;
+            }
+            let id = &pipe.node(node).id;
+            if let Ok(bytes) = std::fs::read(self.run.path.join(format!("nodes/{id}.out"))) {
+                let shown = render::visible(String::from_utf8_lossy(&bytes).trim_end());
+                let _ = writeln!(text, "\n{}\n{shown}", self.paint.bold(&format!("══ {id}")));
+            }
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text
     }
 
     /// Takes the live display away, so that an error can be shown.

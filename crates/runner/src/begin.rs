@@ -11,7 +11,7 @@ use std::{
 
 use omne_events::{
     Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, NodeKind, PipeResumed, PipeStarted, PlanAction,
-    PlanStep, RunId, Tail, WorkspaceMode,
+    PlanStep, Tail, WorkspaceMode,
 };
 use omne_exec::{LocalExecutor, Places, run_mark};
 use omne_pipe::{Pipe, Values, input_variable};
@@ -76,9 +76,9 @@ pub struct Beginning {
 }
 
 impl Beginning {
-    /// The run's id.
-    pub fn run(&self) -> &RunId {
-        &self.run.id
+    /// The run's id and directory.
+    pub fn run(&self) -> &RunDir {
+        &self.run
     }
 }
 

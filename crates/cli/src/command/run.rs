@@ -84,7 +84,7 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
 }
 
 fn drive(beginning: Beginning, options: &Options, show: args::Show, context: &Context) -> Result<ExitCode> {
-    let mut progress = Progress::new(show, beginning.run(), context.paint_errors());
+    let mut progress = Progress::new(show, beginning.run().clone(), context.paint_errors());
     match omne_runner::execute(beginning, options, &context.clock, &mut progress) {
         Ok((outcome, state)) => {
             progress.finish(&state);
