@@ -1,0 +1,13 @@
+# Everything that has to hold before a change is proposed.
+verify:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test --workspace
+
+# The process crate as it is on a Unix other than Linux, in a target directory of its own.
+portable:
+    RUSTFLAGS="--cfg omne_portable" cargo test -p omne-process --target-dir target/portable
+
+# The pipe of the README.
+run-hello:
+    cargo run --release -- run fixtures/pipes/hello.yaml
