@@ -294,13 +294,7 @@ impl Supervisor {
         child.status?;
         let given_up = child.ending.as_ref().is_some_and(|ending| now >= ending.give_up_at);
         let group = child.pid;
-        let (by_pid, children) = (&self.by_pid, &self.children);
-        self.kin.look(
-            |pid| by_pid.contains_key(&pid),
-            |pid| claim(children, pid),
-            token,
-            children.keys().copied(),
-        );
+        self.look_for_strays(token);
         if self.kin.any_of(token, group) && !given_up {
             if self.children.get(&token).is_some_and(|child| child.ending.is_none()) {
                 self.end(token, End::Gently);
@@ -343,17 +337,18 @@ impl Supervisor {
         }
     }
 
+    /// Brings up to date who was left behind by whom.
+    fn look_for_strays(&mut self, token: Token) {
+        let (by_pid, children) = (&self.by_pid, &self.children);
+        let is_child = |pid| by_pid.contains_key(&pid);
+        self.kin.look(is_child, |pid| claim(children, pid), token, children.keys().copied());
+    }
+
     fn signal_tree(&mut self, token: Token, signal: rustix::process::Signal) {
         let Some(child) = self.children.get(&token) else { return };
-        let (pid, alive) = (child.pid, child.status.is_none());
-        let (by_pid, children) = (&self.by_pid, &self.children);
-        self.kin.look(
-            |pid| by_pid.contains_key(&pid),
-            |pid| claim(children, pid),
-            token,
-            children.keys().copied(),
-        );
-        let outside = self.kin.outside_group(token, alive.then_some(pid), pid, &child.mark);
+        let (pid, alive, mark) = (child.pid, child.status.is_none(), child.mark.clone());
+        self.look_for_strays(token);
+        let outside = self.kin.outside_group(token, alive.then_some(pid), pid, &mark);
         let _ = kill_process_group(pid, signal);
         for pid in outside {
             let _ = rustix::process::kill_process(pid, signal);

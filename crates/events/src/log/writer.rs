@@ -83,17 +83,12 @@ impl LogWriter {
     pub fn begin(log: LockedLog, run: RunId, ids: Box<dyn IdGen>) -> Self {
         let mut chain = Chain::new();
         chain.begin(run.clone());
-        Self {
-            log,
-            run,
-            ids,
-            chain,
-            batch: Vec::new(),
-            written: Vec::new(),
-            length: 0,
-            closed: false,
-            sync: None,
-        }
+        Self::after(log, run, chain, 0, ids)
+    }
+
+    fn after(log: LockedLog, run: RunId, chain: Chain, length: u64, ids: Box<dyn IdGen>) -> Self {
+        let (batch, written) = (Vec::new(), Vec::new());
+        Self { log, run, ids, chain, batch, written, length, closed: false, sync: None }
     }
 
     /// A writer that goes on after `chain`, the state after the last whole line, which ends at `length`.
@@ -117,17 +112,7 @@ impl LogWriter {
             Tail::Clean => None,
             Tail::Torn { offset, bytes } => Some(set_aside(&log, offset, bytes)?),
         };
-        let writer = Self {
-            log,
-            run,
-            ids,
-            chain,
-            batch: Vec::new(),
-            written: Vec::new(),
-            length,
-            closed: false,
-            sync: None,
-        };
+        let writer = Self::after(log, run, chain, length, ids);
         Ok((writer, aside))
     }
 
