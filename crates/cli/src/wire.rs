@@ -113,9 +113,17 @@ impl Context {
     pub(crate) fn load_pipe(&self, path: &Path, volume: &Volume) -> Result<Arc<Pipe>> {
         let (source, checked) = self.check_pipe(path, volume)?;
         let colour = if self.paint_errors().is_on() { Colour::Yes } else { Colour::No };
-        for diagnostic in &checked.diagnostics {
+        // `omne validate` shows all; here the first ones tell enough.
+        const SHOWN: usize = 50;
+        for diagnostic in checked.diagnostics.iter().take(SHOWN) {
             let text = render(diagnostic, &source, colour);
             anstream::eprintln!("{text}\n");
+        }
+        if checked.diagnostics.len() > SHOWN {
+            anstream::eprintln!(
+                "and {} more; `omne validate` shows all\n",
+                checked.diagnostics.len() - SHOWN
+            );
         }
         let errors = checked.errors();
         checked.pipe.map(Arc::new).ok_or_else(|| {

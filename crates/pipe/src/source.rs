@@ -1,5 +1,7 @@
 //! A pipe file's bytes, and the YAML part of them.
 
+use std::cell::OnceCell;
+
 use crate::{codes::Code, diagnostic::Diagnostic, tree::Span};
 
 /// The largest pipe file: a pipe of 100,000 nodes takes about a third of it.
@@ -14,6 +16,8 @@ pub struct Source {
     yaml: std::ops::Range<usize>,
     /// The file's line in which the YAML begins.
     first_line: u32,
+    /// Where each line begins, once somebody asks: there may be a fault on every line of a large file.
+    line_starts: OnceCell<Vec<usize>>,
 }
 
 impl Source {
@@ -25,7 +29,13 @@ impl Source {
     /// # Errors
     /// When the bytes can not be a pipe; the given [`Source`] is empty then and only names the file.
     pub fn new(name: &str, bytes: Vec<u8>) -> Result<Self, Box<(Self, Diagnostic)>> {
-        let nothing = Self { name: name.to_owned(), text: String::new(), yaml: 0..0, first_line: 1 };
+        let nothing = Self {
+            name: name.to_owned(),
+            text: String::new(),
+            yaml: 0..0,
+            first_line: 1,
+            line_starts: OnceCell::new(),
+        };
         let whole = |code, message: &str, help: &str| {
             Diagnostic::error(code, Span::default(), message.to_owned()).help(help)
         };
@@ -66,7 +76,13 @@ impl Source {
 
     /// A definition that came from a log.
     pub(crate) fn definition(text: &str) -> Self {
-        Self { name: "definition".into(), text: text.to_owned(), yaml: 0..text.len(), first_line: 1 }
+        Self {
+            name: "definition".into(),
+            text: text.to_owned(),
+            yaml: 0..text.len(),
+            first_line: 1,
+            line_starts: OnceCell::new(),
+        }
     }
 
     fn find_front_matter(&mut self) -> Result<(), Diagnostic> {
@@ -108,7 +124,15 @@ impl Source {
 
     /// The line with that number, from 1.
     pub(crate) fn line(&self, number: u32) -> Option<&str> {
-        self.text.lines().nth(number.checked_sub(1)? as usize)
+        let starts = self.line_starts.get_or_init(|| {
+            let after = self.text.match_indices('\n').map(|(end, _)| end + 1);
+            std::iter::once(0).chain(after).collect()
+        });
+        let place = number.checked_sub(1)? as usize;
+        let from = *starts.get(place)?;
+        let to = starts.get(place + 1).map_or(self.text.len(), |next| next - 1);
+        let line = &self.text[from..to];
+        Some(line.strip_suffix('\r').unwrap_or(line))
     }
 }
 

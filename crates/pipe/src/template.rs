@@ -100,7 +100,12 @@ impl Bindings {
     }
 }
 
-/// A prompt with a hole in it is a mistake; a condition on an output that was not given just does not hold.
+/// For prompts: one with a hole in it is a mistake.
+static STRICT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(UndefinedBehavior::SemiStrict));
+/// For conditions: one on an output that was not given just does not hold.
+static LENIENT: LazyLock<Environment<'static>> = LazyLock::new(|| environment(UndefinedBehavior::Lenient));
+
+/// Made once: it knows all filters and tests, which takes longer than to use a few of them.
 fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
@@ -111,15 +116,13 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
 impl Template {
     /// A text with `{{ … }}` and `{% … %}`, and the names in it.
     pub(crate) fn text(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
-        let environment = environment(UndefinedBehavior::SemiStrict);
-        let template = environment.template_from_str(source)?;
+        let template = STRICT.template_from_str(source)?;
         Ok(Self::with_names(source, template.undeclared_variables(true)))
     }
 
     /// An expression, and the names in it.
     pub(crate) fn expression(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
-        let environment = environment(UndefinedBehavior::Lenient);
-        let expression = environment.compile_expression(source)?;
+        let expression = LENIENT.compile_expression(source)?;
         Ok(Self::with_names(source, expression.undeclared_variables(true)))
     }
 
@@ -174,9 +177,7 @@ impl Template {
     /// # Errors
     /// When a value is missing, or it takes too many steps.
     pub fn render(&self, bindings: &Bindings) -> Result<String, TemplateError> {
-        Ok(environment(UndefinedBehavior::SemiStrict)
-            .template_from_str(&self.source)?
-            .render(bindings.context())?)
+        Ok(STRICT.template_from_str(&self.source)?.render(bindings.context())?)
     }
 
     /// Whether the expression holds.
@@ -184,10 +185,7 @@ impl Template {
     /// # Errors
     /// When a value is missing, or it takes too many steps.
     pub fn holds(&self, bindings: &Bindings) -> Result<bool, TemplateError> {
-        Ok(environment(UndefinedBehavior::Lenient)
-            .compile_expression(&self.source)?
-            .eval(bindings.context())?
-            .is_true())
+        Ok(LENIENT.compile_expression(&self.source)?.eval(bindings.context())?.is_true())
     }
 
     /// What a condition that needs nothing always is.
