@@ -125,6 +125,7 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Workspace(WorkspaceError::Git(_) | WorkspaceError::Run(_)) => {
             "mend the repository, or use `--workspace root` to run in place".to_owned()
         }
+        RunError::Workspace(WorkspaceError::NotText(_)) => "rename the directory".to_owned(),
         RunError::Workspace(WorkspaceError::Gone(_)) => {
             "start anew with `omne run`, or name the first nodes with `--from` so that nothing of it is kept"
                 .to_owned()

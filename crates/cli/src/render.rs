@@ -10,7 +10,7 @@ use omne_pipe::Colour;
 
 pub(crate) use event::describe;
 pub(crate) use graph::{dot, mermaid, text as graph_text};
-pub(crate) use plan::{dry_run, resume_plan};
+pub(crate) use plan::{dry_run, dry_run_json, resume_plan};
 pub(crate) use status::{run_list, run_status};
 pub(crate) use summary::summary;
 

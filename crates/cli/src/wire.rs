@@ -93,7 +93,14 @@ impl Context {
         let named = ["USER", "LOGNAME"]
             .into_iter()
             .find_map(|name| env::var(name).ok().filter(|user| !user.is_empty()));
-        named.unwrap_or_else(|| format!("uid {}", omne_process::user_id()))
+        let uid = omne_process::user_id().to_string();
+        // Containers and timers start programs without `USER`.
+        let listed = || {
+            let list = std::fs::read_to_string("/etc/passwd").ok()?;
+            let mut entries = list.lines().map(|line| line.split(':').collect::<Vec<_>>());
+            entries.find(|entry| entry.get(2) == Some(&uid.as_str())).map(|entry| entry[0].to_owned())
+        };
+        named.or_else(listed).unwrap_or_else(|| format!("uid {uid}"))
     }
 
     pub(crate) fn options(&self, volume: &Volume, jobs: Option<u32>, fail_fast: FailFast) -> Result<Options> {

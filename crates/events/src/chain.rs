@@ -129,6 +129,11 @@ impl Chain {
         self.advance(line.seq(), line.id().max(self.id), line.at().max(self.at), self.head);
     }
 
+    /// Counts a line that can not be read: the next one is still numbered after it and linked to its bytes.
+    pub fn pass_over(&mut self, bytes: &[u8]) {
+        self.advance(self.seq + 1, self.id, self.at, Digest::of(bytes));
+    }
+
     /// Makes `bytes` the last line, so that the next one is linked to it.
     pub fn link(&mut self, bytes: &[u8]) {
         self.head = Digest::of(bytes);

@@ -28,9 +28,33 @@ pub fn gate_path(volume: &Path, name: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Whether a script is executable and begins with `#!`: then it is run by what it names, else by `sh`.
+pub(crate) fn names_its_interpreter(script: &Path) -> bool {
+    use std::{io::Read, os::unix::fs::PermissionsExt};
+    let mut begin = [0; 2];
+    std::fs::File::open(script).is_ok_and(|mut file| {
+        let executable = file.metadata().is_ok_and(|found| found.permissions().mode() & 0o111 != 0);
+        executable && file.read_exact(&mut begin).is_ok() && begin == *b"#!"
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_executable_script_says_what_runs_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("g.sh");
+        for (text, mode, names) in
+            [("#!/bin/sh\n", 0o755, true), ("#!/bin/sh\n", 0o644, false), ("exit 0", 0o755, false)]
+        {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(names_its_interpreter(&path), names);
+        }
+    }
 
     #[test]
     fn only_a_plain_file_is_a_gate() {

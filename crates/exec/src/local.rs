@@ -21,7 +21,7 @@ use omne_process::{
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
-    gate::{GATE_TIMEOUT, gate_path},
+    gate::{GATE_TIMEOUT, gate_path, names_its_interpreter},
     node::{
         bash,
         verdict::{self, Cause, Failure},
@@ -274,9 +274,14 @@ impl LocalExecutor {
             gate_path(&self.places.volume, gate).map_err(|why| Failure::new(ErrorKind::GateFailed, why))?;
         let (mut environment, mark) = self.environment(node, active.number, &active.env);
         environment.set("OMNE_GATE_NAME", gate);
+        let (program, args) = if names_its_interpreter(&script) {
+            (script, Vec::new())
+        } else {
+            (self.places.shell.clone(), vec![script.into()])
+        };
         let spec = Spec {
-            program: self.places.shell.clone(),
-            args: vec![script.into()],
+            program,
+            args,
             cwd: self.places.volume.clone(),
             environment,
             mark,

@@ -106,7 +106,7 @@ impl Process {
 fn processes() -> Vec<Process> {
     let show_environment = if cfg!(target_os = "macos") { "-axEww" } else { "axeww" };
     let args = [show_environment, "-o", "pid=,ppid=,pgid=,command="].map(OsStr::new);
-    let Ok(output) = run_to_end("ps", &args, Path::new("/")) else { return Vec::new() };
+    let Ok(output) = run_to_end("ps", &args, Path::new("/"), &[]) else { return Vec::new() };
     output.stdout.split(|&b| b == b'\n').filter_map(parse).collect()
 }
 

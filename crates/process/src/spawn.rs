@@ -93,12 +93,17 @@ pub(crate) fn command(program: &Path) -> Command {
 /// What a helper program printed, and how it ended.
 pub type Output = std::process::Output;
 
-/// Runs a short helper program such as `git` to its end, in this process's own group and environment.
+/// Runs a short helper program such as `git` to its end, in this process's own group and environment, but for the
+/// variables in `without`.
 ///
 /// # Errors
 /// When the program can't be started. That it failed is in the [`Output`].
-pub fn run_to_end(program: &str, args: &[&OsStr], cwd: &Path) -> io::Result<Output> {
-    command(Path::new(program)).args(args).current_dir(cwd).stdin(Stdio::null()).output()
+pub fn run_to_end(program: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) -> io::Result<Output> {
+    let mut command = command(Path::new(program));
+    for name in without {
+        command.env_remove(name);
+    }
+    command.args(args).current_dir(cwd).stdin(Stdio::null()).output()
 }
 
 /// The path of `program` by the directories of `path` (the value of `PATH`).

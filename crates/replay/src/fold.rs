@@ -43,6 +43,14 @@ pub enum FoldError {
         /// Which.
         source: Violation,
     },
+    /// A line breaks a rule of the chain, or another one that only a full check looks at.
+    #[error("line {line}: {message}")]
+    Finding {
+        /// From 1.
+        line: u64,
+        /// Which.
+        message: String,
+    },
     /// There is no whole line in it.
     #[error("the log holds no event")]
     Empty,

@@ -34,6 +34,13 @@ pub struct Report {
     pub state: RunState,
 }
 
+impl Report {
+    /// The first finding that is more than a torn last line.
+    pub fn damage(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.line <= self.lines)
+    }
+}
+
 /// Checks a log: bytes, links, numbers, and what events may follow each other.
 ///
 /// # Errors
@@ -42,6 +49,8 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>) -> Result<Report, ReadError> {
     let (mut chain, mut decoder, mut state) = (Chain::new(), Decoder::new(), RunState::new());
     let mut findings: Vec<Finding> = Vec::new();
     let mut legacy = false;
+    // After a line that can not be read nobody knows what the later ones follow from.
+    let mut readable = true;
     let mut line = 0;
     while let Some(bytes) = reader.next_line()? {
         line += 1;
@@ -58,13 +67,18 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>) -> Result<Report, ReadError> {
             find("the line has a carriage return".into());
         }
         match decoder.decode(bytes) {
-            Err(error) => find(error.to_string()),
+            Err(error) => {
+                find(error.to_string());
+                chain.pass_over(bytes);
+                readable = false;
+            }
             Ok(decoded) => {
                 legacy |= decoded.legacy;
                 for fault in chain.follow(bytes, &decoded) {
                     find(fault.to_string());
                 }
-                if let Line::Known(record) = &decoded.line
+                if readable
+                    && let Line::Known(record) = &decoded.line
                     && let Err(violation) = state.apply(record)
                 {
                     find(violation.to_string());

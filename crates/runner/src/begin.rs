@@ -20,7 +20,7 @@ use omne_replay::{FoldError, Folded, NodePhase, Request, RunPhase, RunState, fol
 use serde_json::value::RawValue;
 
 use crate::{
-    Observer, Outcome, RunDir, RunError, Settings, Volume,
+    Observer, Outcome, RunDir, RunError, Settings, Volume, WorkspaceError,
     cancel::{forget_request, requested_by},
     remove_run,
     run::Run,
@@ -91,6 +91,10 @@ pub fn begin(
 ) -> Result<Beginning, RunError> {
     let NewRun { volume, pipe, inputs, workspace } = new;
     only_what_can_run(&pipe)?;
+    if volume.root().to_str().is_none() {
+        // The log is text, and it tells where nodes ran.
+        return Err(WorkspaceError::NotText(volume.root().to_owned()).into());
+    }
     let choice = workspace::choose(&volume, workspace.or(pipe.workspace()))?;
     let id = ids.run_id(pipe.name(), clock.now());
     let run = volume.run_dir(&id);
@@ -187,11 +191,7 @@ pub fn open_for_resume(
     let (log, folded) = match hold {
         Hold::Yes => {
             let log = LockedLog::open(&run.log())?;
-            let folded = log
-                .reader()
-                .map_err(FoldError::Read)
-                .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
-                .map_err(damaged)?;
+            let folded = read_owned(&log, &run)?;
             (Some(log), folded)
         }
         Hold::No => {
@@ -211,6 +211,18 @@ pub fn open_for_resume(
     };
     only_what_can_run(&pipe)?;
     Ok(Resumption { volume: volume.clone(), run, log, folded, pipe, changed, plan: steps })
+}
+
+/// The log of a run that is owned, checked by every rule: nobody goes on with a log that was changed.
+pub(crate) fn read_owned(log: &LockedLog, run: &RunDir) -> Result<Folded, RunError> {
+    let read = || {
+        let report = omne_replay::verify(&mut log.reader()?)?;
+        if let Some(finding) = report.damage() {
+            return Err(FoldError::Finding { line: finding.line, message: finding.message.clone() });
+        }
+        fold(RunState::new(), &mut log.reader()?, None, |_, _| {})
+    };
+    read().map_err(|source| RunError::Damaged { run: run.id.to_string(), source })
 }
 
 impl Resumption {
@@ -373,8 +385,12 @@ fn environment(
             [b"OMNE_INPUT_", b"OMNE_OUTPUT", b"OMNE_NODE_ID", b"OMNE_ATTEMPT", b"OMNE_GATE_NAME"];
         ours.iter().any(|prefix| name.starts_with(prefix)) || name == b"OMNE_ITERATION"
     };
+    // Nor would git's variables lead a node in a worktree to that worktree's repository and index.
+    let in_worktree = places.workspace != places.volume;
+    let elsewhere =
+        |name: &OsString| in_worktree && workspace::LOCAL_TO_A_REPOSITORY.iter().any(|local| name == local);
     let mut environment: Vec<(OsString, OsString)> =
-        options.environment.iter().filter(|(name, _)| !outer(name)).cloned().collect();
+        options.environment.iter().filter(|(name, _)| !outer(name) && !elsewhere(name)).cloned().collect();
     environment.extend(pipe.env().iter().map(|(name, value)| (name.into(), value.into())));
     for (key, value) in inputs {
         let text = match value {

@@ -10,9 +10,9 @@ use std::{
 use omne_events::{Clock, ErrorKind, IdGen, LockedLog, LogWriter, NodeFailed, OpenError};
 use omne_exec::run_mark;
 use omne_process::end_marked;
-use omne_replay::{FoldError, NodePhase, RunPhase, RunState, fold};
+use omne_replay::{NodePhase, RunPhase};
 
-use crate::{RunDir, RunError, decide};
+use crate::{RunDir, RunError, begin::read_owned, decide};
 
 /// How long an owner may take: its nodes have five seconds to end, and some more to die.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -100,11 +100,7 @@ fn end_here(
     clock: &dyn Clock,
     ids: Box<dyn IdGen>,
 ) -> Result<Cancelled, RunError> {
-    let folded = log
-        .reader()
-        .map_err(FoldError::Read)
-        .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
-        .map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?;
+    let folded = read_owned(&log, run)?;
     let left = end_marked(&run_mark(&run.id), Duration::from_secs(5));
     let mut state = folded.state;
     if state.phase() != RunPhase::Running && state.phase() != RunPhase::Parked {

@@ -32,9 +32,9 @@ pub(crate) fn retry_delay(node: &Node, record: &NodeRecord, failed: &NodeFailed)
     again.then(|| retry.delay_after(in_this_go))
 }
 
-/// Whether a node failed for good.
-pub(crate) fn any_failed(state: &RunState) -> bool {
-    state.nodes().any(|(_, _, record)| record.phase == NodePhase::Failed)
+/// Whether a node failed for good, or can never run.
+pub(crate) fn any_unwell(state: &RunState) -> bool {
+    state.nodes().any(|(_, _, record)| matches!(record.phase, NodePhase::Failed | NodePhase::Blocked))
 }
 
 /// The end of a run in which a node failed, or that was stopped for `cause`.

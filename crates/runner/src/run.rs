@@ -35,9 +35,9 @@ pub trait Observer {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All nodes ended, none failed.
+    /// All nodes completed or were skipped.
     Completed,
-    /// A node failed, or the run was cancelled.
+    /// A node failed or is blocked, or the run was cancelled.
     Aborted,
     /// A signal ended it.
     Interrupted(Signal),
@@ -420,7 +420,7 @@ impl Run<'_> {
                 let cause = "stopped at the first failure".to_owned();
                 (decide::aborted(&self.state, Some(cause), duration_ms).into(), Outcome::Aborted)
             }
-            None if decide::any_failed(&self.state) || self.state.open() > 0 => {
+            None if decide::any_unwell(&self.state) || self.state.open() > 0 => {
                 (decide::aborted(&self.state, None, duration_ms).into(), Outcome::Aborted)
             }
             None => (PipeCompleted { duration_ms }.into(), Outcome::Completed),

@@ -17,6 +17,9 @@ pub enum WorkspaceError {
     /// A worktree was asked for where there can be none.
     #[error("a worktree is not possible: {0}")]
     Impossible(&'static str),
+    /// The volume's path has no text.
+    #[error("the path of the volume, `{}`, is not UTF-8", .0.display())]
+    NotText(PathBuf),
     /// Git refused.
     #[error("git can not make the worktree: {0}")]
     Git(String),
@@ -68,8 +71,22 @@ pub(crate) fn choose(volume: &Volume, asked: Option<WorkspaceMode>) -> Result<Ch
     }
 }
 
+/// What git sets for its hooks, and what would lead it to another repository or index than that of the directory.
+pub(crate) const LOCAL_TO_A_REPOSITORY: [&str; 10] = [
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_WORK_TREE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_CONFIG_PARAMETERS",
+];
+
 fn git(directory: &Path, args: &[&OsStr]) -> io::Result<omne_process::Output> {
-    run_to_end("git", args, directory)
+    run_to_end("git", args, directory, &LOCAL_TO_A_REPOSITORY)
 }
 
 fn repository(directory: &Path) -> Option<Repository> {

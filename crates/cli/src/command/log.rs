@@ -78,9 +78,10 @@ impl LogSource {
 pub(super) fn damaged(name: &str, error: FoldError) -> Failure {
     let help = match &error {
         FoldError::Empty => "nothing was recorded in it",
-        FoldError::Read(_) | FoldError::Decode { .. } | FoldError::Violation { .. } => {
-            "`omne verify` tells everything that is wrong with it"
-        }
+        FoldError::Read(_)
+        | FoldError::Decode { .. }
+        | FoldError::Violation { .. }
+        | FoldError::Finding { .. } => "`omne verify` tells everything that is wrong with it",
     };
     Failure::new(Exit::Damaged, anyhow::Error::new(error).context(format!("the log of `{name}` is damaged")))
         .help(help)

@@ -26,7 +26,11 @@ pub(super) fn run(args: &args::Run, context: &Context) -> Result<ExitCode> {
     let pipe = context.load_pipe(&path, &volume)?;
     let inputs = inputs(args, &pipe)?;
     if args.dry_run {
-        let plan = render::dry_run(&pipe, context.paint());
+        let plan = if args.show.json {
+            format!("{}\n", render::dry_run_json(&pipe))
+        } else {
+            render::dry_run(&pipe, context.paint())
+        };
         std::io::stdout().lock().write_all(plan.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -62,7 +66,12 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
     let resumption = open_for_resume(&volume, run, hold, args.from.clone(), pipe)?;
     let mut stdout = std::io::stdout().lock();
     if args.dry_run {
-        let plan = render::resume_plan(&resumption.plan, context.paint());
+        let run = resumption.state().run().map_or("", |run| run.as_str());
+        let plan = if args.show.json {
+            format!("{}\n", serde_json::json!({ "run_id": run, "plan": resumption.plan }))
+        } else {
+            render::resume_plan(&resumption.plan, context.paint())
+        };
         stdout.write_all(plan.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -1,24 +1,25 @@
 //! What would run, and why.
 
+use omne_dag::NodeIx;
 use omne_events::{PlanAction, PlanStep};
 use omne_pipe::{Body, Pipe};
+use serde_json::json;
 
 use super::{Paint, table, visible};
 
-/// The plan of a new run: the order, and what each node waits for.
-pub(crate) fn dry_run(pipe: &Pipe, paint: Paint) -> String {
+/// A node of a new run: when it comes, and why not before.
+struct Step {
+    node: NodeIx,
+    number: usize,
+    why: String,
+}
+
+fn steps(pipe: &Pipe) -> Vec<Step> {
     let layers = pipe.graph().layers();
-    let mut order: Vec<_> = pipe.graph().nodes().collect();
+    let mut order: Vec<NodeIx> = pipe.graph().nodes().collect();
     order.sort_by_key(|node| (layers[node.place()], *node));
-    let mut rows = vec![["STEP", "NODE", "DOES", "WHY"].map(str::to_owned).to_vec()];
-    for node in order {
+    let step = |node: NodeIx| {
         let model = pipe.node(node);
-        let text = match &model.body {
-            Body::Bash(script) => script,
-            Body::Prompt(prompt) => prompt.source(),
-            Body::Command(command) => command.as_str(),
-            Body::Loop(rounds) => rounds.until.as_str(),
-        };
         let needs: Vec<&str> =
             pipe.graph().dependencies(node).iter().map(|d| pipe.node(*d).id.as_str()).collect();
         let mut why = match needs[..] {
@@ -31,14 +32,39 @@ pub(crate) fn dry_run(pipe: &Pipe, paint: Paint) -> String {
         if let Some(gate) = &model.gate {
             why += &format!(", then the gate {gate}");
         }
+        Step { node, number: layers[node.place()] + 1, why }
+    };
+    order.into_iter().map(step).collect()
+}
+
+/// The plan of a new run: the order, and what each node waits for.
+pub(crate) fn dry_run(pipe: &Pipe, paint: Paint) -> String {
+    let mut rows = vec![["STEP", "NODE", "DOES", "WHY"].map(str::to_owned).to_vec()];
+    for Step { node, number, why } in steps(pipe) {
+        let model = pipe.node(node);
+        let text = match &model.body {
+            Body::Bash(script) => script,
+            Body::Prompt(prompt) => prompt.source(),
+            Body::Command(command) => command.as_str(),
+            Body::Loop(rounds) => rounds.until.as_str(),
+        };
         rows.push(vec![
-            (layers[node.place()] + 1).to_string(),
+            number.to_string(),
             model.id.to_string(),
             format!("{}: {}", model.kind().as_str(), first_line(text)),
             visible(&why).replace('\n', " "),
         ]);
     }
     table(&rows, |row, column, cell| if row == 0 || column != 1 { paint.dim(cell) } else { cell.to_owned() })
+}
+
+/// The same for programs.
+pub(crate) fn dry_run_json(pipe: &Pipe) -> serde_json::Value {
+    let step = |step: Step| {
+        let node = pipe.node(step.node);
+        json!({ "node_id": node.id, "kind": node.kind(), "action": PlanAction::Run, "step": step.number, "why": step.why })
+    };
+    json!({ "pipe": pipe.name(), "plan": steps(pipe).into_iter().map(step).collect::<Vec<_>>() })
 }
 
 fn first_line(text: &str) -> String {

@@ -62,6 +62,13 @@ fn every_change_to_a_log_is_found() {
         assert!(verify.stdout.contains(finding), "{what}: {}", verify.picture());
         let json = sandbox.omne(&["verify", name.to_str().unwrap(), "--json"]).json();
         assert_eq!(json["valid"], false, "{what}");
+        // What is damaged is never written to; a torn end alone is moved aside.
+        if what != "bytes after the end" {
+            let before = std::fs::read(&name).unwrap();
+            let run = name.parent().unwrap().file_name().unwrap().to_str().unwrap();
+            assert_eq!(sandbox.omne(&["resume", run, "--from", "a"]).code, 5, "{what}");
+            assert_eq!(std::fs::read(&name).unwrap(), before, "{what}");
+        }
     }
 }
 
@@ -168,4 +175,22 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn after_a_line_that_can_not_be_read_only_that_line_is_blamed() {
+    let sandbox = done();
+    let name = sandbox.log();
+    damage(&sandbox, |text| {
+        text.replacen("{\"seq\":2,\"type\":\"node", "{\"seq\":2,\"type\":7,\"was\":\"node", 1)
+    });
+    let report = sandbox.omne(&["verify", name.to_str().unwrap(), "--json"]).json();
+    let lines: Vec<u64> = report["logs"][0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["line"].as_u64().unwrap())
+        .collect();
+    // Line 3 is linked to line 2 as it was before the change.
+    assert_eq!(lines, [2, 3], "{report}");
 }

@@ -80,3 +80,21 @@ fn a_worktree_that_is_gone_takes_its_completed_nodes_with_it() {
     assert_eq!(sandbox.omne(&["resume", "@last", "--from", "a"]).code, 1);
     assert_eq!(sandbox.states(), "aborted: a completed, b failed(crash)");
 }
+
+#[test]
+fn a_run_from_a_git_hook_leaves_the_index_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.file("f", "").pipe("nodes: [{id: n, bash: 'true'}]");
+    sandbox.git(&["init"]).git(&["add", "f"]).git(&["commit", "-m", "x"]);
+    sandbox.file("staged", "").git(&["add", "staged"]);
+    let index = std::fs::read(sandbox.path(".git/index")).unwrap();
+    let mut run = sandbox.command(&["run", "p", "-q"]);
+    let run = run
+        .env("GIT_INDEX_FILE", ".git/index")
+        .env("GIT_DIR", ".git")
+        .env("GIT_PREFIX", "")
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{run:?}");
+    assert_eq!(std::fs::read(sandbox.path(".git/index")).unwrap(), index);
+}
