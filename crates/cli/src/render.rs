@@ -7,6 +7,7 @@ mod status;
 mod summary;
 
 use omne_pipe::Colour;
+pub(crate) use omne_pipe::visible;
 
 pub(crate) use event::describe;
 pub(crate) use graph::{dot, mermaid, text as graph_text};
@@ -74,19 +75,6 @@ pub(crate) fn sign(state: &str) -> &'static str {
         "waiting" | "parked" => "?",
         _ => "·",
     }
-}
-
-/// Text in which nothing can command a terminal: control characters other than tab and newline are shown as signs.
-pub(crate) fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
-            '\x7f' => '\u{2421}',
-            '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            c => c,
-        })
-        .collect()
 }
 
 /// Columns padded to the width of their widest cell; the last one is not padded.

@@ -1,7 +1,7 @@
 //! The rules that hold from line to line whatever the events mean: `seq`, `id`,
 //! `ts`, `run_id` and `prev`.
 
-use crate::{Decoded, Digest, EventId, Line, RunId, Timestamp};
+use crate::{Decoded, Digest, EventId, RunId, Timestamp};
 
 /// The state of the chain after some line.
 #[derive(Debug, Clone)]
@@ -121,22 +121,9 @@ impl Chain {
         faults
     }
 
-    /// Goes on to a line without looking at its links; [`Self::link`] has to follow before the next one.
-    pub fn skip_to(&mut self, line: &Line) {
-        if self.run.is_none() {
-            self.run = Some(line.run().clone());
-        }
-        self.advance(line.seq(), line.id().max(self.id), line.at().max(self.at), self.head);
-    }
-
     /// Counts a line that can not be read: the next one is still numbered after it and linked to its bytes.
     pub fn pass_over(&mut self, bytes: &[u8]) {
         self.advance(self.seq + 1, self.id, self.at, Digest::of(bytes));
-    }
-
-    /// Makes `bytes` the last line, so that the next one is linked to it.
-    pub fn link(&mut self, bytes: &[u8]) {
-        self.head = Digest::of(bytes);
     }
 
     pub(crate) fn advance(&mut self, seq: u64, id: EventId, at: Timestamp, head: Digest) {

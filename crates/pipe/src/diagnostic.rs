@@ -103,8 +103,8 @@ fn window(line: &str, at: Span) -> (String, std::ops::Range<usize>) {
     (shown.into_iter().collect(), range)
 }
 
-/// No control character of a file reaches a terminal.
-fn visible(text: &str) -> String {
+/// Text in which nothing can command a terminal: control characters other than tab and newline are shown as signs.
+pub fn visible(text: &str) -> String {
     text.chars().map(|c| if c == '\n' { c } else { visible_char(c) }).collect()
 }
 

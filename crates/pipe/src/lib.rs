@@ -19,7 +19,7 @@ mod yaml;
 
 pub use check::{Checked, Lookup, NoLookup, check, from_definition};
 pub use codes::{Code, Explanation, explain};
-pub use diagnostic::{Colour, Diagnostic, Severity, render};
+pub use diagnostic::{Colour, Diagnostic, Severity, render, visible};
 pub use duration::{format_duration, parse_duration};
 pub use identity::{Identities, difference};
 pub use inputs::{InputError, Values, resolve, values_from_file};

@@ -155,11 +155,6 @@ impl Supervisor {
         Ok((token, pid.as_raw_nonzero().get().cast_unsigned()))
     }
 
-    /// How many children have not ended.
-    pub fn live(&self) -> usize {
-        self.children.len()
-    }
-
     /// Ends a child with its whole tree. That it is gone, [`Self::wait`] tells.
     pub fn end(&mut self, token: Token, how: End) {
         let Some(child) = self.children.get_mut(&token) else { return };

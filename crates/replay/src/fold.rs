@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use omne_events::{Chain, DecodeError, Decoder, Line, LogReader, ReadError, Tail};
+use omne_events::{DecodeError, Decoder, Line, LogReader, ReadError, Tail};
 
 use crate::{RunState, Violation};
 
@@ -11,10 +11,8 @@ use crate::{RunState, Violation};
 pub struct Folded {
     /// The state after its last whole line.
     pub state: RunState,
-    /// The chain after that line.
-    pub chain: Chain,
-    /// The offset after that line.
-    pub length: u64,
+    /// The number of that line's event.
+    pub seq: u64,
     /// How the log ends.
     pub tail: Tail,
     /// Types of events that are not known, each once.
@@ -67,10 +65,9 @@ pub fn fold<R: Read>(
     until: Option<u64>,
     mut each: impl FnMut(&[u8], &Line),
 ) -> Result<Folded, FoldError> {
-    let (mut decoder, mut chain) = (Decoder::new(), Chain::new());
+    let mut decoder = Decoder::new();
     let mut unknown: Vec<String> = Vec::new();
-    let mut last = Vec::new();
-    let mut number = 0;
+    let (mut number, mut seq) = (0, 0);
     while until.is_none_or(|until| number < until)
         && let Some(bytes) = reader.next_line()?
     {
@@ -87,14 +84,11 @@ pub fn fold<R: Read>(
                 }
             }
         }
-        last.clear();
-        last.extend_from_slice(bytes);
-        chain.skip_to(&decoded.line);
+        seq = decoded.line.seq();
     }
     if number == 0 {
         return Err(FoldError::Empty);
     }
-    chain.link(&last);
     state.fired.shrink_to_fit();
-    Ok(Folded { state, chain, length: reader.offset(), tail: reader.tail(), unknown })
+    Ok(Folded { state, seq, tail: reader.tail(), unknown })
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use omne_events::{Chain, Decoder, Digest, Line, LogReader, ReadError, Tail};
+use omne_events::{Chain, Decoder, Line, LogReader, ReadError, Tail};
 use serde::Serialize;
 
 use crate::RunState;
@@ -24,8 +24,12 @@ pub struct Finding {
 pub struct Report {
     /// How many lines there are.
     pub lines: u64,
-    /// The digest of the last line: the head of the chain.
-    pub head: Digest,
+    /// The chain after the last line; its head is that line's digest.
+    pub chain: Chain,
+    /// The offset after the last whole line.
+    pub length: u64,
+    /// How the log ends.
+    pub tail: Tail,
     /// Everything that is wrong, in order.
     pub findings: Vec<Finding>,
     /// Whether it is a log of omne-cli 0.2, whose lines are not linked.
@@ -99,5 +103,6 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>) -> Result<Report, ReadError> {
     if line == 0 && findings.is_empty() {
         findings.push(Finding { line: 1, message: "the log holds no event".into() });
     }
-    Ok(Report { lines: line, head: chain.head(), findings, legacy, state })
+    let (length, tail) = (reader.offset(), reader.tail());
+    Ok(Report { lines: line, chain, length, tail, findings, legacy, state })
 }

@@ -6,17 +6,15 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use omne_events::{
-    Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, NodeKind, PipeResumed, PipeStarted, PlanAction,
-    PlanStep, Tail, WorkspaceMode,
+    Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, NodeKind, PipeStarted, WorkspaceMode,
 };
-use omne_exec::{LocalExecutor, Places, run_mark};
+use omne_exec::{LocalExecutor, Places};
 use omne_pipe::{Pipe, Values, input_variable};
-use omne_process::{end_marked, find_program};
-use omne_replay::{FoldError, Folded, NodePhase, Request, RunPhase, RunState, fold, plan};
+use omne_process::find_program;
+use omne_replay::RunState;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -26,9 +24,6 @@ use crate::{
     run::Run,
     workspace,
 };
-
-/// How long what a dead runner left has to end by itself.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// What a run needs to know besides its pipe.
 #[derive(Debug, Clone)]
@@ -62,15 +57,15 @@ pub struct NewRun {
 
 /// A run whose log is open and whose first events are about to be written.
 pub struct Beginning {
-    volume: Volume,
-    run: RunDir,
-    pipe: Arc<Pipe>,
-    inputs: Values,
-    workspace: PathBuf,
-    log: LogWriter,
-    state: RunState,
-    first: Event,
-    jobs: usize,
+    pub(crate) volume: Volume,
+    pub(crate) run: RunDir,
+    pub(crate) pipe: Arc<Pipe>,
+    pub(crate) inputs: Values,
+    pub(crate) workspace: PathBuf,
+    pub(crate) log: LogWriter,
+    pub(crate) state: RunState,
+    pub(crate) first: Event,
+    pub(crate) jobs: usize,
     /// What people should know.
     pub warnings: Vec<String>,
 }
@@ -133,156 +128,6 @@ pub fn begin(
     })
 }
 
-/// A run that could be resumed: what its log says, and what would be done.
-pub struct Resumption {
-    volume: Volume,
-    run: RunDir,
-    log: Option<LockedLog>,
-    folded: Folded,
-    pipe: Arc<Pipe>,
-    changed: bool,
-    /// What happens to each node.
-    pub plan: Vec<PlanStep>,
-}
-
-impl Resumption {
-    /// Whether the run completed and nothing is to be run again.
-    pub fn is_idle(&self) -> bool {
-        let completed = self.folded.state.phase() == RunPhase::Completed;
-        let pipe = &self.pipe;
-        // A node that says `always` gives a completed run no reason to be resumed, but goes along with one.
-        let has_cause = self.plan.iter().any(|step| {
-            step.action != PlanAction::Keep
-                && !(pipe.find(step.node_id.as_str()).is_some_and(|node| pipe.node(node).always)
-                    && step.why.contains("always"))
-        });
-        completed && !has_cause
-    }
-
-    /// The run's state as its log tells it.
-    pub fn state(&self) -> &RunState {
-        &self.folded.state
-    }
-
-    /// The pipe that the run goes on with.
-    pub fn pipe(&self) -> &Pipe {
-        &self.pipe
-    }
-}
-
-/// Whether the log is to be owned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    /// Only looked at.
-    No,
-    /// Owned, to go on.
-    Yes,
-}
-
-/// Reads the log of a run and plans how to go on. Nothing is changed.
-pub fn open_for_resume(
-    volume: &Volume,
-    run: RunDir,
-    hold: Hold,
-    from: Vec<String>,
-    pipe: Option<Arc<Pipe>>,
-) -> Result<Resumption, RunError> {
-    let damaged = |source| RunError::Damaged { run: run.id.to_string(), source };
-    let (log, folded) = match hold {
-        Hold::Yes => {
-            let log = LockedLog::open(&run.log())?;
-            let folded = read_owned(&log, &run)?;
-            (Some(log), folded)
-        }
-        Hold::No => {
-            let folded = omne_events::LogReader::open(&run.log())
-                .map_err(FoldError::Read)
-                .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
-                .map_err(damaged)?;
-            (None, folded)
-        }
-    };
-    let steps = plan(&folded.state, &Request { from, pipe: pipe.as_deref() })?;
-    let changed =
-        pipe.as_ref().is_some_and(|pipe| folded.state.definition_sha256() != Some(pipe.definition_sha256()));
-    let pipe = match pipe.or_else(|| folded.state.pipe().cloned()) {
-        Some(pipe) => pipe,
-        None => return Err(omne_replay::PlanError::NoDefinition.into()),
-    };
-    only_what_can_run(&pipe)?;
-    Ok(Resumption { volume: volume.clone(), run, log, folded, pipe, changed, plan: steps })
-}
-
-/// The log of a run that is owned, checked by every rule: nobody goes on with a log that was changed.
-pub(crate) fn read_owned(log: &LockedLog, run: &RunDir) -> Result<Folded, RunError> {
-    let read = || {
-        let report = omne_replay::verify(&mut log.reader()?)?;
-        if let Some(finding) = report.damage() {
-            return Err(FoldError::Finding { line: finding.line, message: finding.message.clone() });
-        }
-        fold(RunState::new(), &mut log.reader()?, None, |_, _| {})
-    };
-    read().map_err(|source| RunError::Damaged { run: run.id.to_string(), source })
-}
-
-impl Resumption {
-    /// Ends what the dead runner left, and opens the log for going on.
-    ///
-    /// # Errors
-    /// When the workspace or the log can't be had.
-    pub fn begin(self, options: &Options, ids: Box<dyn IdGen>) -> Result<Beginning, RunError> {
-        let Resumption { volume, run, log, folded, pipe, changed, plan } = self;
-        let log = match log {
-            Some(log) => log,
-            None => LockedLog::open(&run.log())?,
-        };
-        let mut warnings = Vec::new();
-        let left = end_marked(&run_mark(&run.id), GRACE);
-        if left > 0 {
-            warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
-        }
-        let keeps = |step: &PlanStep| {
-            let node = folded.state.find(step.node_id.as_str());
-            step.action == PlanAction::Keep
-                && node.is_some_and(|node| folded.state.node(node).phase == NodePhase::Completed)
-        };
-        let held = if plan.iter().any(keeps) { workspace::Held::Work } else { workspace::Held::Nothing };
-        let workspace = match folded.state.workspace() {
-            Some(recorded) => workspace::reopen(&volume, &run.id, recorded, held)?,
-            None => volume.root().to_owned(),
-        };
-        make_directories(&run)?;
-        if folded.tail != Tail::Clean {
-            warnings.push("the log ended in a torn line".to_owned());
-        }
-        let (log, aside) = LogWriter::go_on(log, folded.chain, folded.length, folded.tail, ids)?;
-        if let Some(aside) = aside {
-            warnings.push(format!("the torn line was moved to `{}`", aside.display()));
-        }
-        let resumed = PipeResumed {
-            resume: folded.state.resumes() + 1,
-            definition: if changed { Some(raw(&pipe)?) } else { None },
-            definition_sha256: changed.then(|| pipe.definition_sha256()),
-            plan,
-            host: Some(host(options)),
-            by: Some(options.by.clone()),
-        };
-        let jobs = jobs(options, &pipe);
-        Ok(Beginning {
-            volume,
-            run,
-            inputs: folded.state.inputs().clone(),
-            pipe,
-            workspace,
-            log,
-            state: folded.state,
-            first: resumed.into(),
-            jobs,
-            warnings,
-        })
-    }
-}
-
 /// Runs what was begun to its end.
 pub fn execute(
     beginning: Beginning,
@@ -339,33 +184,33 @@ pub fn execute(
     run.drive()
 }
 
-fn only_what_can_run(pipe: &Pipe) -> Result<(), RunError> {
+pub(crate) fn only_what_can_run(pipe: &Pipe) -> Result<(), RunError> {
     match pipe.nodes().iter().find(|node| node.kind() != NodeKind::Bash) {
         Some(node) => Err(RunError::Unsupported { node: node.id.to_string(), kind: node.kind().as_str() }),
         None => Ok(()),
     }
 }
 
-fn make_directories(run: &RunDir) -> Result<(), RunError> {
+pub(crate) fn make_directories(run: &RunDir) -> Result<(), RunError> {
     let nodes = run.path.join("nodes");
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&nodes);
     made.map_err(|source| RunError::Io { verb: "make", path: nodes, source })
 }
 
-fn raw(pipe: &Pipe) -> Result<Box<RawValue>, RunError> {
+pub(crate) fn raw(pipe: &Pipe) -> Result<Box<RawValue>, RunError> {
     let not_json = |error: serde_json::Error| {
         RunError::System(format!("the definition has no JSON form: {error}"), None)
     };
     RawValue::from_string(pipe.definition().to_owned()).map_err(not_json)
 }
 
-fn jobs(options: &Options, pipe: &Pipe) -> usize {
+pub(crate) fn jobs(options: &Options, pipe: &Pipe) -> usize {
     let from_files = pipe.jobs().or(options.settings.jobs).map(|jobs| jobs.get() as usize);
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     options.jobs.or(from_files).unwrap_or_else(processors).max(1)
 }
 
-fn host(options: &Options) -> Host {
+pub(crate) fn host(options: &Options) -> Host {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Host { name, pid: std::process::id(), omne_version: options.omne_version.to_owned() }
 }

@@ -7,12 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omne_events::{Clock, ErrorKind, IdGen, LockedLog, LogWriter, NodeFailed, OpenError};
+use omne_events::{Clock, ErrorKind, IdGen, LockedLog, NodeFailed, OpenError};
 use omne_exec::run_mark;
 use omne_process::end_marked;
-use omne_replay::{NodePhase, RunPhase};
+use omne_replay::{NodePhase, RunPhase, RunState};
 
-use crate::{RunDir, RunError, begin::read_owned, decide};
+use crate::{
+    RunDir, RunError, decide,
+    resume::{GRACE, OwnedLog},
+};
 
 /// How long an owner may take: its nodes have five seconds to end, and some more to die.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,15 +38,15 @@ pub enum Cancelled {
 
 /// Cancels a run for `by`.
 pub fn cancel(run: &RunDir, by: &str, clock: &dyn Clock, ids: Box<dyn IdGen>) -> Result<Cancelled, RunError> {
-    match LockedLog::open(&run.log()) {
-        Err(OpenError::Owned { path, pid }) => {
+    match OwnedLog::take(run) {
+        Err(RunError::Open(OpenError::Owned { path, pid })) => {
             let Some(pid) = pid.and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) else {
                 return Err(OpenError::Owned { path, pid }.into());
             };
             ask(run, by, pid)
         }
-        Err(error) => Err(error.into()),
-        Ok(log) => end_here(run, log, by, clock, ids),
+        Err(error) => Err(error),
+        Ok((log, state)) => end_here(run, log, state, by, clock, ids),
     }
 }
 
@@ -95,18 +98,17 @@ fn ask(run: &RunDir, by: &str, pid: rustix::process::Pid) -> Result<Cancelled, R
 
 fn end_here(
     run: &RunDir,
-    log: LockedLog,
+    log: OwnedLog,
+    mut state: RunState,
     by: &str,
     clock: &dyn Clock,
     ids: Box<dyn IdGen>,
 ) -> Result<Cancelled, RunError> {
-    let folded = read_owned(&log, run)?;
-    let left = end_marked(&run_mark(&run.id), Duration::from_secs(5));
-    let mut state = folded.state;
+    let left = end_marked(&run_mark(&run.id), GRACE);
     if state.phase() != RunPhase::Running && state.phase() != RunPhase::Parked {
         return Ok(Cancelled::AlreadyOver(state.phase()));
     }
-    let (mut log, torn) = LogWriter::go_on(log, folded.chain, folded.length, folded.tail, ids)?;
+    let (mut log, torn) = log.go_on(ids)?;
     let running: Vec<_> = state
         .nodes()
         .filter(|(_, _, record)| matches!(record.phase, NodePhase::Running | NodePhase::Waiting))

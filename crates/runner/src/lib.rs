@@ -6,14 +6,16 @@ mod cancel;
 mod decide;
 mod error;
 mod outputs;
+mod resume;
 mod run;
 mod settings;
 mod volume;
 mod workspace;
 
-pub use begin::{Beginning, Hold, NewRun, Options, Resumption, begin, execute, open_for_resume};
+pub use begin::{Beginning, NewRun, Options, begin, execute};
 pub use cancel::{Cancelled, cancel};
 pub use error::{Class, RunError};
+pub use resume::{OwnedResumption, Resumption, look_at, take_up};
 pub use run::{Observer, Outcome};
 pub use settings::{Settings, SettingsError};
 pub use volume::{Found, RunDir, Volume, VolumeError};

@@ -163,14 +163,10 @@ impl Volume {
     /// All runs, newest first.
     pub fn runs(&self) -> Result<Vec<RunDir>, VolumeError> {
         let directory = self.place("var/runs");
-        let entries = match std::fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(VolumeError::Read { path: directory, source }),
-        };
+        let entries = entries(&directory)?;
         let mut runs: Vec<RunDir> = entries
-            .flatten()
-            .filter_map(|entry| RunId::new(entry.file_name().to_str()?).ok())
+            .iter()
+            .filter_map(|path| RunId::new(path.file_name()?.to_str()?).ok())
             .map(|id| RunDir { path: directory.join(id.as_str()), id })
             .collect();
         // The ulid at the end of the id is its time; those of one millisecond are in the order of their names.
@@ -185,9 +181,8 @@ impl Volume {
         match name {
             "@last" => return runs.into_iter().next().ok_or(VolumeError::NoSuch("@last")),
             "@failed" => {
-                let failed = |run: &RunDir| {
-                    phase_of(run) == Some(RunPhase::Aborted) || phase_of(run) == Some(RunPhase::Interrupted)
-                };
+                let failed =
+                    |run: &RunDir| matches!(phase_of(run), Some(RunPhase::Aborted | RunPhase::Interrupted));
                 return runs.into_iter().find(failed).ok_or(VolumeError::NoSuch("@failed"));
             }
             _ => {}
@@ -216,14 +211,9 @@ impl Volume {
     /// All pipes, by name.
     pub fn pipes(&self) -> Result<Vec<Found>, VolumeError> {
         let directory = self.place("dist/pipes");
-        let entries = match std::fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(VolumeError::Read { path: directory, source }),
-        };
+        let entries = entries(&directory)?;
         let mut found: Vec<Found> = entries
-            .flatten()
-            .map(|entry| entry.path())
+            .into_iter()
             .filter(|path| path.extension().is_some_and(|ending| PIPE_ENDINGS.iter().any(|e| ending == *e)))
             .filter_map(|path| Some(Found { name: path.file_stem()?.to_str()?.to_owned(), path }))
             .collect();
@@ -242,6 +232,15 @@ impl Volume {
                 known: pipes.into_iter().map(|found| found.name).collect(),
             }),
         }
+    }
+}
+
+/// What is in a directory; nothing, when there is no such directory.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+    match std::fs::read_dir(directory) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(VolumeError::Read { path: directory.to_owned(), source }),
     }
 }
 

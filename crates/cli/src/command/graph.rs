@@ -2,7 +2,10 @@
 
 use std::{io::Write, process::ExitCode};
 
-use super::{log::LogSource, run::load_named};
+use super::{
+    log::LogSource,
+    run::{is_pipe_file, load_named},
+};
 use crate::{
     args::{self, GraphFormat},
     failure::{Exit, Failure, Result},
@@ -36,7 +39,6 @@ pub(super) fn graph(args: &args::Graph, context: &Context) -> Result<ExitCode> {
 
 /// The pipe of that name or file; `None` when there is none and it may be a run.
 fn as_pipe(name: &str, context: &Context) -> Result<Option<std::sync::Arc<omne_pipe::Pipe>>> {
-    let is_file = name.contains('/') || [".yaml", ".yml", ".md"].iter().any(|ending| name.ends_with(ending));
-    let is_pipe = is_file || context.volume().is_ok_and(|volume| volume.pipe(name).is_ok());
+    let is_pipe = is_pipe_file(name) || context.volume().is_ok_and(|volume| volume.pipe(name).is_ok());
     if is_pipe { load_named(name, context).map(Some) } else { Ok(None) }
 }

@@ -32,9 +32,9 @@ pub(super) fn replay(args: &args::Replay, context: &Context) -> Result<ExitCode>
         writeln!(stderr, "{warning}: the log ends in a torn line of {bytes} bytes, which is passed over")?;
     }
     if let Some(at) = args.at
-        && at > folded.chain.seq()
+        && at > folded.seq
     {
-        return Err(Failure::message(Exit::Input, format!("the log has {} events", folded.chain.seq()))
+        return Err(Failure::message(Exit::Input, format!("the log has {} events", folded.seq))
             .help("`omne events` shows them"));
     }
     let state = folded.state;

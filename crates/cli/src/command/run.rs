@@ -10,7 +10,7 @@ use std::{
 use omne_events::WorkspaceMode;
 use omne_pipe::{Pipe, Values};
 use omne_process::Signal;
-use omne_runner::{Beginning, Cancelled, Hold, NewRun, Options, Outcome, Volume, begin, open_for_resume};
+use omne_runner::{Beginning, Cancelled, NewRun, Options, Outcome, Volume, begin, look_at, take_up};
 use serde_json::Value;
 
 use crate::{
@@ -62,33 +62,31 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
         let message = format!("the pipe is called `{}`, the run is one of `{}`", pipe.name(), run.id.pipe());
         return Err(Failure::message(Exit::Input, message).help("resume with a version of the same pipe"));
     }
-    let hold = if args.dry_run { Hold::No } else { Hold::Yes };
-    let resumption = open_for_resume(&volume, run, hold, args.from.clone(), pipe)?;
-    let mut stdout = std::io::stdout().lock();
     if args.dry_run {
+        let resumption = look_at(&volume, run, args.from.clone(), pipe)?;
         let run = resumption.state().run().map_or("", |run| run.as_str());
         let plan = if args.show.json {
             format!("{}\n", serde_json::json!({ "run_id": run, "plan": resumption.plan }))
         } else {
             render::resume_plan(&resumption.plan, context.paint())
         };
-        stdout.write_all(plan.as_bytes())?;
+        std::io::stdout().lock().write_all(plan.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    if resumption.is_idle() {
+    let owned = take_up(&volume, run, args.from.clone(), pipe)?;
+    if owned.resumption.is_idle() {
         if !args.show.quiet && !args.show.json {
-            let run = resumption.state().run().map_or("", |run| run.as_str());
-            writeln!(stdout, "{run} has completed: there is nothing to resume")?;
+            let run = owned.resumption.state().run().map_or("", |run| run.as_str());
+            writeln!(std::io::stdout().lock(), "{run} has completed: there is nothing to resume")?;
         }
         return Ok(ExitCode::SUCCESS);
     }
-    drop(stdout);
     let options = context.options(&volume, args.jobs, FailFast::No)?;
     if !args.show.quiet {
-        let plan = render::resume_plan(&resumption.plan, context.paint_errors());
+        let plan = render::resume_plan(&owned.resumption.plan, context.paint_errors());
         std::io::stderr().lock().write_all(plan.as_bytes())?;
     }
-    let beginning = resumption.begin(&options, context.ids())?;
+    let beginning = owned.begin(&options, context.ids())?;
     drive(beginning, &options, args.show, context)
 }
 
@@ -137,10 +135,14 @@ pub(super) fn cancel(args: &args::Cancel, context: &Context) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether a name is meant as the path of a pipe file.
+pub(super) fn is_pipe_file(name: &str) -> bool {
+    name.contains('/') || [".yaml", ".yml", ".md"].iter().any(|ending| name.ends_with(ending))
+}
+
 /// The file of a pipe, and the volume that it runs in.
 pub(super) fn find_pipe(name: &str, context: &Context) -> Result<(Volume, Exists, PathBuf)> {
-    let is_file = name.contains('/') || [".yaml", ".yml", ".md"].iter().any(|ending| name.ends_with(ending));
-    if is_file {
+    if is_pipe_file(name) {
         let (volume, exists) = context.volume_for_file()?;
         return Ok((volume, exists, context.absolute(Path::new(name))?));
     }

@@ -50,7 +50,7 @@ pub(super) fn verify(args: &args::Verify, context: &Context) -> Result<ExitCode>
                 "log": name,
                 "valid": report.findings.is_empty(),
                 "events": report.lines,
-                "head": report.head,
+                "head": report.chain.head(),
                 "linked": !report.legacy,
                 "findings": report.findings,
             }));

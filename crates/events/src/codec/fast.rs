@@ -45,7 +45,7 @@ fn started(at: &mut Cursor<'_>) -> Option<Event> {
     };
     at.skip(b",\"attempt\":")?;
     let attempt = at.small()?;
-    let node_sha256 = match at.optional(b",\"node_sha256\":\"") {
+    let node_sha256 = match at.skip(b",\"node_sha256\":\"") {
         Some(()) => Some(Digest::parse(at.text()?.as_bytes())?),
         None => None,
     };
@@ -79,7 +79,7 @@ fn completed(at: &mut Cursor<'_>) -> Option<Event> {
     let node_id = at.node()?;
     at.skip(b",\"attempt\":")?;
     let attempt = at.small()?;
-    let output_path = match at.optional(b",\"output_path\":\"") {
+    let output_path = match at.skip(b",\"output_path\":\"") {
         Some(()) => Some(at.text()?.to_owned()),
         None => None,
     };
@@ -89,7 +89,7 @@ fn completed(at: &mut Cursor<'_>) -> Option<Event> {
     let output_sha256 = Some(Digest::parse(at.text()?.as_bytes())?);
     at.skip(b",\"duration_ms\":")?;
     let duration_ms = at.number()?;
-    let exit_code = match at.optional(b",\"exit_code\":") {
+    let exit_code = match at.skip(b",\"exit_code\":") {
         Some(()) => Some(i32::try_from(at.number()?).ok()?),
         None => None,
     };
@@ -115,10 +115,6 @@ impl<'a> Cursor<'a> {
     fn skip(&mut self, literal: &[u8]) -> Option<()> {
         self.0 = self.0.strip_prefix(literal)?;
         Some(())
-    }
-
-    fn optional(&mut self, literal: &[u8]) -> Option<()> {
-        self.skip(literal)
     }
 
     fn number(&mut self) -> Option<u64> {

@@ -113,7 +113,7 @@ fn a_program_that_does_not_exist_is_an_error_and_leaves_nothing() {
     let mut spec = world.spec("");
     spec.program = "/no/such/program".into();
     assert_eq!(world.supervisor.spawn(spec).unwrap_err().kind(), io::ErrorKind::NotFound);
-    assert_eq!(world.supervisor.live(), 0);
+    assert_eq!(world.supervisor.children.len(), 0);
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! From the log of a run that ended early to the same run under way again.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use omne_events::{
+    Chain, IdGen, LockedLog, LogReader, LogWriter, OpenError, PipeResumed, PlanAction, PlanStep, Tail,
+};
+use omne_exec::run_mark;
+use omne_pipe::Pipe;
+use omne_process::end_marked;
+use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, fold, plan, verify};
+
+use crate::{
+    Beginning, Options, RunDir, RunError, Volume,
+    begin::{host, jobs, make_directories, only_what_can_run, raw},
+    workspace,
+};
+
+/// How long what a dead runner left has to end by itself.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
+/// How a run would go on: what its log says, and what would be done.
+pub struct Resumption {
+    volume: Volume,
+    run: RunDir,
+    state: RunState,
+    pipe: Arc<Pipe>,
+    changed: bool,
+    /// What happens to each node.
+    pub plan: Vec<PlanStep>,
+}
+
+/// The same with the log in hand: nobody else can go on meanwhile.
+pub struct OwnedResumption {
+    /// What would be done.
+    pub resumption: Resumption,
+    log: OwnedLog,
+}
+
+/// A log that this process owns and has checked by every rule, with the place where it goes on.
+pub(crate) struct OwnedLog {
+    log: LockedLog,
+    chain: Chain,
+    length: u64,
+    tail: Tail,
+}
+
+impl OwnedLog {
+    /// Owns the log of a run. Nobody goes on with a log that was changed.
+    pub(crate) fn take(run: &RunDir) -> Result<(Self, RunState), RunError> {
+        let log = LockedLog::open(&run.log())?;
+        let damaged = |source| RunError::Damaged { run: run.id.to_string(), source };
+        let read = || Ok(verify(&mut log.reader()?)?);
+        let report = read().map_err(damaged)?;
+        if let Some(finding) = report.damage() {
+            let (line, message) = (finding.line, finding.message.clone());
+            return Err(damaged(FoldError::Finding { line, message }));
+        }
+        if report.lines == 0 {
+            return Err(damaged(FoldError::Empty));
+        }
+        let owned = Self { log, chain: report.chain, length: report.length, tail: report.tail };
+        Ok((owned, report.state))
+    }
+
+    /// A writer that goes on after the last whole line, and where a torn one after it was moved.
+    pub(crate) fn go_on(self, ids: Box<dyn IdGen>) -> Result<(LogWriter, Option<PathBuf>), OpenError> {
+        LogWriter::go_on(self.log, self.chain, self.length, self.tail, ids)
+    }
+}
+
+/// Plans how to go on, without owning the log.
+pub fn look_at(
+    volume: &Volume,
+    run: RunDir,
+    from: Vec<String>,
+    pipe: Option<Arc<Pipe>>,
+) -> Result<Resumption, RunError> {
+    let folded = LogReader::open(&run.log())
+        .map_err(FoldError::Read)
+        .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}));
+    let folded = folded.map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?;
+    Resumption::new(volume, run, folded.state, from, pipe)
+}
+
+/// Owns the log of a run and plans how to go on. Nothing is changed yet.
+pub fn take_up(
+    volume: &Volume,
+    run: RunDir,
+    from: Vec<String>,
+    pipe: Option<Arc<Pipe>>,
+) -> Result<OwnedResumption, RunError> {
+    let (log, state) = OwnedLog::take(&run)?;
+    Ok(OwnedResumption { resumption: Resumption::new(volume, run, state, from, pipe)?, log })
+}
+
+impl Resumption {
+    fn new(
+        volume: &Volume,
+        run: RunDir,
+        state: RunState,
+        from: Vec<String>,
+        pipe: Option<Arc<Pipe>>,
+    ) -> Result<Self, RunError> {
+        let plan = plan(&state, &Request { from, pipe: pipe.as_deref() })?;
+        let differs = |pipe: &Arc<Pipe>| state.definition_sha256() != Some(pipe.definition_sha256());
+        let changed = pipe.as_ref().is_some_and(differs);
+        let pipe = pipe.or_else(|| state.pipe().cloned()).ok_or(PlanError::NoDefinition)?;
+        only_what_can_run(&pipe)?;
+        Ok(Self { volume: volume.clone(), run, state, pipe, changed, plan })
+    }
+
+    /// Whether the run completed and nothing is to be run again.
+    pub fn is_idle(&self) -> bool {
+        let completed = self.state.phase() == RunPhase::Completed;
+        let pipe = &self.pipe;
+        // A node that says `always` gives a completed run no reason to be resumed, but goes along with one.
+        let has_cause = self.plan.iter().any(|step| {
+            step.action != PlanAction::Keep
+                && !(pipe.find(step.node_id.as_str()).is_some_and(|node| pipe.node(node).always)
+                    && step.why.contains("always"))
+        });
+        completed && !has_cause
+    }
+
+    /// The run's state as its log tells it.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+}
+
+impl OwnedResumption {
+    /// Ends what the dead runner left, and opens the log for going on.
+    ///
+    /// # Errors
+    /// When the workspace or the log can't be had.
+    pub fn begin(self, options: &Options, ids: Box<dyn IdGen>) -> Result<Beginning, RunError> {
+        let OwnedResumption { resumption, log } = self;
+        let Resumption { volume, run, state, pipe, changed, plan } = resumption;
+        let mut warnings = Vec::new();
+        let left = end_marked(&run_mark(&run.id), GRACE);
+        if left > 0 {
+            warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
+        }
+        let keeps = |step: &PlanStep| {
+            let node = state.find(step.node_id.as_str());
+            step.action == PlanAction::Keep
+                && node.is_some_and(|node| state.node(node).phase == NodePhase::Completed)
+        };
+        let held = if plan.iter().any(keeps) { workspace::Held::Work } else { workspace::Held::Nothing };
+        let workspace = match state.workspace() {
+            Some(recorded) => workspace::reopen(&volume, &run.id, recorded, held)?,
+            None => volume.root().to_owned(),
+        };
+        make_directories(&run)?;
+        let (log, torn) = log.go_on(ids)?;
+        if let Some(torn) = torn {
+            warnings.push(format!("the log ended in a torn line, now in `{}`", torn.display()));
+        }
+        let resumed = PipeResumed {
+            resume: state.resumes() + 1,
+            definition: if changed { Some(raw(&pipe)?) } else { None },
+            definition_sha256: changed.then(|| pipe.definition_sha256()),
+            plan,
+            host: Some(host(options)),
+            by: Some(options.by.clone()),
+        };
+        let jobs = jobs(options, &pipe);
+        let inputs = state.inputs().clone();
+        let first = resumed.into();
+        Ok(Beginning { volume, run, pipe, inputs, workspace, log, state, first, jobs, warnings })
+    }
+}
