@@ -20,6 +20,7 @@ use crate::{
     fields::{Faults, Fields, Spanned},
     model::{Definition, Node, Pipe},
     source::Source,
+    template::Name,
     tree::{Kind, Span, Tree, write_text},
     yaml,
 };
@@ -82,6 +83,22 @@ struct Draft {
     id_at: Span,
     depends_on: Box<[Spanned<SmolStr>]>,
     when_at: Option<Span>,
+    names: Vec<Use>,
+}
+
+/// A name in a template of a node.
+struct Use {
+    name: Name,
+    /// Where the template begins.
+    at: Span,
+    scope: Scope,
+}
+
+/// What kind of template it is: `iteration` exists in those of loops alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Node,
+    Loop,
 }
 
 /// Checks a pipe file.

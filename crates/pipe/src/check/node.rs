@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use omne_dag::TriggerRule;
 use omne_events::{ErrorKind, NodeId};
 
-use super::{Draft, bad_name, bash, locate, top};
+use super::{Draft, Scope, Use, bad_name, bash, locate, top};
 use crate::{
     check::Lookup,
     codes::Code,
@@ -15,7 +15,7 @@ use crate::{
         Rounds,
     },
     source::Source,
-    template::Template,
+    template::{Name, Template, TemplateError},
     tree::{Kind, Span, Tree},
 };
 
@@ -51,21 +51,30 @@ const RETRY_KEYS: &[&str] = &["max", "delay", "backoff", "max_delay", "on"];
 const MOST_BASH: usize = 128 * 1024 - 1;
 
 pub(super) fn draft(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Draft {
-    let nothing = Draft { node: None, id_at: top(tree.at), depends_on: Box::default(), when_at: None };
+    let nothing = Draft {
+        node: None,
+        id_at: top(tree.at),
+        depends_on: Box::default(),
+        when_at: None,
+        names: Vec::new(),
+    };
+    let mut names = Vec::new();
     let Some(fields) = Fields::new(tree, "a node", NODE_KEYS, faults) else { return nothing };
     let id = id(&fields, faults);
     let id_at = fields.get("id").map_or(top(tree.at), |id| id.at);
     let depends_on = fields.texts("depends_on", faults).unwrap_or_default();
     let depends_on =
         depends_on.iter().map(|text| Spanned { at: text.at, value: text.value.into() }).collect();
-    let body = body(&fields, id_at, source, lookup, faults);
+    let body = body(&fields, id_at, source, lookup, &mut names, faults);
     let ai = ai(&fields, faults);
     let rules: Vec<_> = TriggerRule::ALL.map(|rule| (rule.as_str(), rule)).into();
     let trigger_rule = fields.choice("trigger_rule", &rules, faults).unwrap_or_default();
     let when = fields.text("when", faults);
     let node = Node {
         trigger_rule,
-        when: when.and_then(|text| template(text, Template::expression, source, faults)).map(Box::new),
+        when: when
+            .and_then(|text| template(text, Template::expression, Scope::Node, source, &mut names, faults))
+            .map(Box::new),
         timeout: fields.duration("timeout", faults).unwrap_or(DEFAULT_TIMEOUT),
         retry: retry(&fields, faults).map(Box::new),
         gate: file(&fields, "gate", Code::MissingGate, |name| lookup.gate(name), faults),
@@ -83,7 +92,7 @@ pub(super) fn draft(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, fault
         },
         ai,
     };
-    Draft { node: Some(Box::new(node)), id_at, depends_on, when_at: when.map(|text| text.at) }
+    Draft { node: Some(Box::new(node)), id_at, depends_on, when_at: when.map(|text| text.at), names }
 }
 
 fn id(fields: &Fields<'_>, faults: &mut Faults) -> Option<NodeId> {
@@ -100,6 +109,7 @@ fn body(
     id_at: Span,
     source: &Source,
     lookup: &dyn Lookup,
+    names: &mut Vec<Use>,
     faults: &mut Faults,
 ) -> Option<Body> {
     let kinds: Vec<&str> = KINDS.into_iter().filter(|kind| fields.get(kind).is_some()).collect();
@@ -138,21 +148,29 @@ fn body(
         }
         "prompt" => {
             let text = fields.text("prompt", faults)?;
-            template(text, Template::text, source, faults).map(|prompt| Body::Prompt(Box::new(prompt)))
+            template(text, Template::text, Scope::Node, source, names, faults)
+                .map(|prompt| Body::Prompt(Box::new(prompt)))
         }
         "command" => file(fields, "command", Code::MissingCommand, |name| lookup.command(name), faults)
             .map(Body::Command),
-        _ => rounds(fields.get("loop")?, source, lookup, faults).map(|rounds| Body::Loop(Box::new(rounds))),
+        _ => rounds(fields.get("loop")?, source, lookup, names, faults)
+            .map(|rounds| Body::Loop(Box::new(rounds))),
     }
 }
 
-fn rounds(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Option<Rounds> {
+fn rounds(
+    tree: &Tree<'_>,
+    source: &Source,
+    lookup: &dyn Lookup,
+    names: &mut Vec<Use>,
+    faults: &mut Faults,
+) -> Option<Rounds> {
     let fields = Fields::new(tree, "a loop", LOOP_KEYS, faults)?;
     let (prompt, command) = (fields.get("prompt").is_some(), fields.get("command").is_some());
     let body = match (prompt, command) {
         (true, false) => fields
             .text("prompt", faults)
-            .and_then(|text| template(text, Template::text, source, faults))
+            .and_then(|text| template(text, Template::text, Scope::Loop, source, names, faults))
             .map(RoundBody::Prompt),
         (false, true) => file(&fields, "command", Code::MissingCommand, |name| lookup.command(name), faults)
             .map(RoundBody::Command),
@@ -327,12 +345,17 @@ fn file(
 
 fn template(
     text: Spanned<&str>,
-    parse: impl Fn(&str) -> Result<(Template, Vec<crate::template::Name>), crate::template::TemplateError>,
+    parse: impl Fn(&str) -> Result<(Template, Vec<Name>), TemplateError>,
+    scope: Scope,
     source: &Source,
+    names: &mut Vec<Use>,
     faults: &mut Faults,
 ) -> Option<Template> {
     match parse(text.value) {
-        Ok((template, _)) => Some(template),
+        Ok((template, found)) => {
+            names.extend(found.into_iter().map(|name| Use { name, at: text.at, scope }));
+            Some(template)
+        }
         Err(error) => {
             let line = error.line.and_then(|line| text.value.lines().nth(line.checked_sub(1)?));
             let at = line.map_or(text.at, |line| locate(source, text.at, line.trim()));

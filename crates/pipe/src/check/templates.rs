@@ -2,13 +2,13 @@
 
 use omne_dag::Graph;
 
-use super::{Draft, Index, locate};
+use super::{Draft, Index, Scope, Use, locate};
 use crate::{
     codes::Code,
     fields::{Faults, suggest},
-    model::{Body, InputDeclaration, RoundBody},
+    model::InputDeclaration,
     source::Source,
-    template::{Name, Template},
+    template::Name,
     tree::Span,
 };
 
@@ -21,59 +21,33 @@ pub(super) fn check(
     faults: &mut Faults,
 ) {
     for (place, draft) in drafts.iter().enumerate() {
-        let Some(node) = &draft.node else { continue };
-        let prompt = match &node.body {
-            Body::Prompt(prompt) => Some((&**prompt, InLoop::No)),
-            Body::Loop(rounds) => match &rounds.body {
-                RoundBody::Prompt(prompt) => Some((prompt, InLoop::Yes)),
-                RoundBody::Command(_) => None,
-            },
-            Body::Bash(_) | Body::Command(_) => None,
+        let ancestors = std::cell::OnceCell::new();
+        let is_ancestor = |id: &str| {
+            // In a ring nobody can say who comes first; the ring is the fault.
+            let Some(graph) = graph else { return true };
+            let of = ancestors.get_or_init(|| graph.ancestors(omne_dag::NodeIx::new(place)));
+            index.get(id).is_some_and(|ix| of[ix.place()])
         };
-        let when = node.when.as_deref().map(|when| (when, InLoop::No));
-        for (template, in_loop) in when.into_iter().chain(prompt) {
-            let is_when = in_loop == InLoop::No
-                && node.when.as_deref().is_some_and(|when| std::ptr::eq(when, template));
-            let parsed = if is_when {
-                Template::expression(template.source())
-            } else {
-                Template::text(template.source())
-            };
-            let Ok((_, names)) = parsed else { continue };
-            let at = if is_when { draft.when_at.unwrap_or(draft.id_at) } else { draft.id_at };
-            let ancestors = std::cell::OnceCell::new();
-            let is_ancestor = |id: &str| {
-                // In a ring nobody can say who comes first; the ring is the fault.
-                let Some(graph) = graph else { return true };
-                let of = ancestors.get_or_init(|| graph.ancestors(omne_dag::NodeIx::new(place)));
-                index.get(id).is_some_and(|ix| of[ix.place()])
-            };
-            let scope = Scope { inputs, index, in_loop, is_ancestor: &is_ancestor };
-            for name in names {
-                scope.check(&name, |needle| locate(source, at, needle), faults);
-            }
+        for Use { name, at, scope } in &draft.names {
+            let known = Known { inputs, index, scope: *scope, is_ancestor: &is_ancestor };
+            known.check(name, |needle| locate(source, *at, needle), faults);
         }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum InLoop {
-    Yes,
-    No,
-}
-
-struct Scope<'a> {
+/// What a template may name.
+struct Known<'a> {
     inputs: &'a [InputDeclaration],
     index: &'a Index,
-    in_loop: InLoop,
+    scope: Scope,
     is_ancestor: &'a dyn Fn(&str) -> bool,
 }
 
-impl Scope<'_> {
+impl Known<'_> {
     fn check(&self, name: &Name, locate: impl Fn(&str) -> Span, faults: &mut Faults) {
         match name {
             Name::AllInputs | Name::AllNodes | Name::RunId => {}
-            Name::Iteration if self.in_loop == InLoop::Yes => {}
+            Name::Iteration if self.scope == Scope::Loop => {}
             Name::Iteration => {
                 let fault =
                     faults.add(Code::UnknownName, locate("iteration"), "`iteration` exists in loops alone");
