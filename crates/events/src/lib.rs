@@ -19,7 +19,7 @@ pub use id::{EventId, IdGen, NameError, NodeId, PipeName, RandomIds, RunId};
 pub use log::{
     Durability, LockedLog, LogReader, LogWriter, OpenError, ReadError, SyncHandle, Tail, WriteError,
 };
-pub use time::{Clock, SystemClock, Timestamp};
+pub use time::{Clock, SystemClock, Timestamp, milliseconds};
 
 #[cfg(any(test, feature = "testing"))]
 pub use {id::CountingIds, time::ManualClock};

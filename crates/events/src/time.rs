@@ -70,6 +70,11 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A duration as events tell it: in whole milliseconds.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Where "now" comes from.
 pub trait Clock {
     /// The wall clock, for the log and the reader of it. It may go back.

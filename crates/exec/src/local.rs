@@ -13,6 +13,7 @@ use std::{
 use omne_dag::NodeIx;
 use omne_events::{
     Digest, ErrorKind, Event, GateMethod, GatePassed, NodeCompleted, NodeSpawned, Outputs, RunId,
+    milliseconds,
 };
 use omne_pipe::{Body, Node, Pipe};
 use omne_process::{
@@ -365,10 +366,6 @@ impl Execute for LocalExecutor {
         }
         bytes
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn remove(path: &std::path::Path) -> Result<(), Failure> {

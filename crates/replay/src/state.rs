@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use omne_dag::{Fired, NodeIx, Scheduler};
-use omne_events::{Digest, Host, NodeError, NodeId, NodeKind, Outputs, RunId, Timestamp, Usage, Workspace};
+use omne_events::{
+    Digest, Host, NodeError, NodeId, NodeKind, Outputs, RunId, Timestamp, Usage, Workspace, milliseconds,
+};
 use omne_pipe::{Pipe, Values};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
@@ -265,7 +267,7 @@ impl RunState {
     /// How long runners were at it, in milliseconds; up to the last event while it runs.
     pub fn active_ms(&self) -> u64 {
         let present = match (self.go_since, self.last_at) {
-            (Some(since), Some(last)) => u64::try_from(last.since(since).as_millis()).unwrap_or(u64::MAX),
+            (Some(since), Some(last)) => milliseconds(last.since(since)),
             _ => 0,
         };
         self.active_before_ms + present

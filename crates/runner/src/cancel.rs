@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omne_events::{Clock, ErrorKind, IdGen, LockedLog, NodeFailed, OpenError};
+use omne_events::{Clock, ErrorKind, IdGen, LockedLog, NodeFailed, OpenError, milliseconds};
 use omne_exec::run_mark;
 use omne_process::end_marked;
 use omne_replay::{NodePhase, RunPhase, RunState};
@@ -126,8 +126,7 @@ fn end_here(
             message: Some("the run was cancelled after its runner had died".into()),
             exit_code: None,
             signal: None,
-            duration_ms: started_at
-                .map_or(0, |at| u64::try_from(clock.now().since(at).as_millis()).unwrap_or(0)),
+            duration_ms: started_at.map_or(0, |at| milliseconds(clock.now().since(at))),
             retry_in_ms: None,
             usage: None,
         };

@@ -6,7 +6,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 use omne_dag::{Fired, NodeIx};
 use omne_events::{
     Clock, Durability, ErrorKind, Event, LogWriter, NodeFailed, NodeSkipped, NodeStarted, PipeCompleted,
-    PipeInterrupted, Recorded,
+    PipeInterrupted, Recorded, milliseconds,
 };
 use omne_exec::{Attempt, Emitted, EndReason, Execute, ExecuteError};
 use omne_pipe::{Bindings, Identities, Template, format_duration};
@@ -337,7 +337,7 @@ impl Run<'_> {
                     && let Some(delay) = decide::retry_delay(pipe.node(node), self.state.node(node), failed)
                     && queues.stop.is_none()
                 {
-                    failed.retry_in_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+                    failed.retry_in_ms = Some(milliseconds(delay));
                     retry = Some((self.clock.monotonic() + delay, node));
                 }
             }
@@ -394,7 +394,7 @@ impl Run<'_> {
 
     fn finish(&mut self, queues: &mut Queues) -> Result<Outcome, RunError> {
         let took = self.clock.monotonic().saturating_sub(queues.since);
-        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = milliseconds(took);
         let (event, outcome) = match queues.stop.take() {
             Some(Stop::Interrupted(signal)) => {
                 let interrupted = |record: &omne_replay::NodeRecord| {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use omne_events::Timestamp;
+use omne_events::{Timestamp, milliseconds};
 use omne_pipe::format_duration;
 use omne_replay::{NodePhase, RunState};
 
@@ -18,14 +18,14 @@ fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn milliseconds(ms: u64) -> String {
+fn took(ms: u64) -> String {
     format_duration(Duration::from_millis(ms))
 }
 
 /// How long a run took; one that is under way goes on since its last event.
 fn active(state: &RunState, shown: &str, now: Timestamp) -> u64 {
     let since_last = match (shown, state.last_at()) {
-        ("running", Some(last)) => u64::try_from(now.since(last).as_millis()).unwrap_or(0),
+        ("running", Some(last)) => milliseconds(now.since(last)),
         _ => 0,
     };
     state.active_ms() + since_last
@@ -39,7 +39,7 @@ pub(crate) fn run_list(runs: &[(RunState, &str)], now: Timestamp, paint: Paint) 
             state.run().map_or_else(String::new, ToString::to_string),
             format!("{} {shown}", sign(shown)),
             state.started_at().map_or_else(String::new, |at| ago(at, now)),
-            milliseconds(active(state, shown, now)),
+            took(active(state, shown, now)),
             visible(state.reason().unwrap_or_default()).replace('\n', " "),
         ]);
     }
@@ -71,7 +71,7 @@ fn write_status(
     writeln!(out, "{} {word}", paint.bold(run))?;
     let started = state.started_at().map_or_else(String::new, |at| format!("{at} ({})", ago(at, now)));
     let by = state.by().map_or_else(String::new, |by| format!(" by {}", visible(by)));
-    writeln!(out, "started {started}{by}, took {}", milliseconds(active(state, shown, now)))?;
+    writeln!(out, "started {started}{by}, took {}", took(active(state, shown, now)))?;
     if state.resumes() > 0 {
         writeln!(out, "resumed {} time(s)", state.resumes())?;
     }
@@ -93,8 +93,8 @@ fn write_status(
             word = "interrupted";
         }
         states.push(word);
-        let running_for = || Some(u64::try_from(now.since(record.started_at?).as_millis()).unwrap_or(0));
-        let took = record.duration_ms.or_else(|| if word == "running" { running_for() } else { None });
+        let running_for = || Some(milliseconds(now.since(record.started_at?)));
+        let span = record.duration_ms.or_else(|| if word == "running" { running_for() } else { None });
         let rare = record.rare.as_deref();
         let error = record.error().map(|error| {
             let code = record.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
@@ -104,7 +104,7 @@ fn write_status(
         rows.push(vec![
             id.to_string(),
             format!("{} {word}", sign(word)),
-            took.map_or_else(String::new, milliseconds),
+            span.map_or_else(String::new, took),
             if record.attempt > 0 { record.attempt.to_string() } else { String::new() },
             visible(&note).replace('\n', " "),
         ]);

@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
-use omne_events::{ErrorKind, NodeFailed, NodeId};
+use omne_events::{ErrorKind, NodeFailed, NodeId, milliseconds};
 use omne_pipe::format_duration;
 use omne_process::Ended;
 
@@ -44,7 +44,7 @@ impl Failure {
             message: (!message.is_empty()).then_some(message),
             exit_code: self.status.and_then(|status| status.code()),
             signal: self.status.and_then(|status| status.signal()),
-            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: milliseconds(duration),
             retry_in_ms: None,
             usage: None,
         }
