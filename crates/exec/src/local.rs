@@ -286,6 +286,7 @@ impl LocalExecutor {
             cwd: self.places.volume.clone(),
             environment,
             mark,
+            stdin: None,
             stdout: Sink::Tail,
             stderr: Sink::Tail,
             output_limit: u64::MAX,
@@ -348,6 +349,7 @@ impl Execute for LocalExecutor {
         self.supervisor.wait(timeout, &mut self.happenings).map_err(ExecuteError::Wait)?;
         for happening in std::mem::take(&mut self.happenings) {
             match happening {
+                Happening::Output(..) => {}
                 Happening::Signal(signal) => emitted.push(Emitted::Signal(signal)),
                 Happening::Ended(ended) => self.ended(*ended, emitted)?,
             }

@@ -25,6 +25,10 @@ const READS_IN_A_ROW: usize = 16;
 pub enum Sink {
     /// Into this file, made with the first byte; what stood there before is replaced.
     File(PathBuf),
+    /// The same, but what stood there before stays before it. Its digest is that of what is added.
+    Append(PathBuf),
+    /// To whoever waits, piece by piece as it comes; only its tail is kept.
+    Relay,
     /// Only its tail is kept.
     Tail,
 }
@@ -92,8 +96,13 @@ impl Capture {
         self.pipe = None;
     }
 
-    /// Copies what is there, at most `budget` bytes; the budget is reduced by it.
-    pub(crate) fn pump(&mut self, buffer: &mut [u8], budget: &mut u64) -> io::Result<Pumped> {
+    /// Copies what is there, at most `budget` bytes; the budget is reduced by it. What is relayed is added to `relayed`.
+    pub(crate) fn pump(
+        &mut self,
+        buffer: &mut [u8],
+        budget: &mut u64,
+        relayed: &mut Vec<u8>,
+    ) -> io::Result<Pumped> {
         for _ in 0..READS_IN_A_ROW {
             let Some(pipe) = &mut self.pipe else { return Ok(Pumped::Closed) };
             let read = match pipe.read(buffer) {
@@ -111,6 +120,9 @@ impl Capture {
             }
             let taken = read.min(usize::try_from(*budget).unwrap_or(usize::MAX));
             self.take(&buffer[..taken])?;
+            if matches!(self.sink, Sink::Relay) {
+                relayed.extend_from_slice(&buffer[..taken]);
+            }
             *budget -= taken as u64;
             if taken < read {
                 return Ok(Pumped::Full);
@@ -128,12 +140,18 @@ impl Capture {
             return Ok(());
         }
         self.bytes += bytes.len() as u64;
-        if let Sink::File(path) = &self.sink {
+        let target = match &self.sink {
+            Sink::File(path) => Some((path, false)),
+            Sink::Append(path) => Some((path, true)),
+            Sink::Relay | Sink::Tail => None,
+        };
+        if let Some((path, append)) = target {
             if self.file.is_none() {
                 let open = OpenOptions::new()
                     .write(true)
                     .create(true)
-                    .truncate(true)
+                    .append(append)
+                    .truncate(!append)
                     .mode(0o600)
                     .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
                     .open(path);
@@ -185,7 +203,7 @@ mod tests {
         let mut buffer = [0; 100];
         for piece in bytes.chunks(70) {
             writer.write_all(piece).unwrap();
-            capture.pump(&mut buffer, &mut 1_000_000).unwrap();
+            capture.pump(&mut buffer, &mut 1_000_000, &mut Vec::new()).unwrap();
         }
         capture.finish()
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{CString, OsStr, OsString},
+    fs::File,
     io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -77,6 +78,8 @@ pub struct Spec {
     pub environment: Environment,
     /// How its descendants are recognised.
     pub mark: Mark,
+    /// What it reads as its standard input; nothing when there is none.
+    pub stdin: Option<File>,
     /// Where its standard output goes.
     pub stdout: Sink,
     /// Where its standard error goes.

@@ -24,6 +24,8 @@ use crate::{
     signals::Signals,
 };
 
+/// From SIGINT to SIGTERM.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 /// From SIGKILL until a process that does not even die of that (it hangs in the kernel) is given up.
@@ -37,6 +39,8 @@ pub struct Token(u64);
 /// How to end a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
+    /// SIGINT to its process group; five seconds later, or once its own process is gone, as [`End::Gently`].
+    Interrupt,
     /// SIGTERM, and SIGKILL five seconds later.
     Gently,
     /// SIGKILL.
@@ -63,6 +67,8 @@ pub struct Ended {
 /// What a wait gives.
 #[derive(Debug)]
 pub enum Happening {
+    /// A child whose output is relayed has printed this.
+    Output(Token, Vec<u8>),
     /// A child and all that it started is gone.
     Ended(Box<Ended>),
     /// This process got a signal.
@@ -82,6 +88,8 @@ struct Child {
 }
 
 struct Ending {
+    /// Until then it may end by itself after SIGINT.
+    terminate_at: Option<Instant>,
     kill_at: Instant,
     give_up_at: Instant,
     killed: bool,
@@ -134,7 +142,8 @@ impl Supervisor {
     /// # Errors
     /// When it can't be started; then nothing is left of it.
     pub fn spawn(&mut self, spec: Spec) -> io::Result<(Token, u32)> {
-        let Launched { pid, stdout, stderr } = launch(&spec, &self.null)?;
+        let stdin = spec.stdin.as_ref().unwrap_or(&self.null);
+        let Launched { pid, stdout, stderr } = launch(&spec, stdin)?;
         let token = Token(self.next);
         self.next += 1;
         self.by_pid.insert(pid, token);
@@ -159,18 +168,36 @@ impl Supervisor {
     pub fn end(&mut self, token: Token, how: End) {
         let Some(child) = self.children.get_mut(&token) else { return };
         let now = Instant::now();
-        let kill_at = match how {
-            End::Gently => now + GRACE,
-            End::AtOnce => now,
+        let (terminate_at, kill_at) = match how {
+            End::Interrupt => (Some(now + PATIENCE), now + PATIENCE + GRACE),
+            End::Gently => (None, now + GRACE),
+            End::AtOnce => (None, now),
         };
-        match &mut child.ending {
-            Some(ending) => ending.kill_at = ending.kill_at.min(kill_at),
+        let signal = match &mut child.ending {
+            Some(ending) => {
+                let sooner = ending.terminate_at.is_some() && terminate_at.is_none();
+                if sooner {
+                    ending.terminate_at = None;
+                }
+                ending.kill_at = ending.kill_at.min(kill_at);
+                (sooner && how == End::Gently).then_some(rustix::process::Signal::TERM)
+            }
             None => {
-                child.ending = Some(Ending { kill_at, give_up_at: kill_at + GIVE_UP, killed: false });
-                if how == End::Gently {
-                    self.signal_tree(token, rustix::process::Signal::TERM);
+                let give_up_at = kill_at + GIVE_UP;
+                child.ending = Some(Ending { terminate_at, kill_at, give_up_at, killed: false });
+                match how {
+                    End::Interrupt => {
+                        // Its own children are its own business as long as it lives.
+                        let _ = kill_process_group(child.pid, rustix::process::Signal::INT);
+                        None
+                    }
+                    End::Gently => Some(rustix::process::Signal::TERM),
+                    End::AtOnce => None,
                 }
             }
+        };
+        if let Some(signal) = signal {
+            self.signal_tree(token, signal);
         }
         self.enforce(token, now);
     }
@@ -190,7 +217,7 @@ impl Supervisor {
         self.signals.drain();
         happenings.extend(self.signals.received().map(Happening::Signal));
         for token in readable {
-            self.pump(token);
+            self.pump(token, happenings);
         }
         let mut unsettled = Vec::new();
         if self.signals.child_ended() {
@@ -208,7 +235,8 @@ impl Supervisor {
             }
         }
         for token in unsettled {
-            happenings.extend(self.settle(token, now).map(|ended| Happening::Ended(Box::new(ended))));
+            let ended = self.settle(token, now, happenings);
+            happenings.extend(ended.map(|ended| Happening::Ended(Box::new(ended))));
         }
         Ok(())
     }
@@ -239,11 +267,12 @@ impl Supervisor {
         Ok(readable)
     }
 
-    fn pump(&mut self, token: Token) {
+    fn pump(&mut self, token: Token, happenings: &mut Vec<Happening>) {
         let Some(child) = self.children.get_mut(&token) else { return };
         let mut full = false;
+        let mut relayed = Vec::new();
         for stream in [&mut child.stdout, &mut child.stderr] {
-            match stream.pump(&mut self.buffer, &mut child.budget) {
+            match stream.pump(&mut self.buffer, &mut child.budget, &mut relayed) {
                 Ok(Pumped::More | Pumped::Dry | Pumped::Closed) => {}
                 Ok(Pumped::Full) => full = true,
                 Err(error) => {
@@ -251,6 +280,9 @@ impl Supervisor {
                     child.capture_error.get_or_insert(error);
                 }
             }
+        }
+        if !relayed.is_empty() {
+            happenings.push(Happening::Output(token, relayed));
         }
         if full || child.capture_error.is_some() {
             child.over_limit |= full;
@@ -276,7 +308,10 @@ impl Supervisor {
         let Some(ending) = self.children.get_mut(&token).and_then(|child| child.ending.as_mut()) else {
             return;
         };
-        if now >= ending.kill_at {
+        if ending.terminate_at.is_some_and(|at| now >= at) {
+            ending.terminate_at = None;
+            self.signal_tree(token, rustix::process::Signal::TERM);
+        } else if now >= ending.kill_at {
             // Again and again until nothing is left: a process may have been made since the last time.
             ending.killed = true;
             self.signal_tree(token, rustix::process::Signal::KILL);
@@ -284,19 +319,20 @@ impl Supervisor {
     }
 
     /// Gives the child out once its own process is reaped and nothing that it started is left.
-    fn settle(&mut self, token: Token, now: Instant) -> Option<Ended> {
+    fn settle(&mut self, token: Token, now: Instant, happenings: &mut Vec<Happening>) -> Option<Ended> {
         let child = self.children.get(&token)?;
         child.status?;
         let given_up = child.ending.as_ref().is_some_and(|ending| now >= ending.give_up_at);
         let group = child.pid;
         self.look_for_strays(token);
         if self.kin.any_of(token, group) && !given_up {
-            if self.children.get(&token).is_some_and(|child| child.ending.is_none()) {
+            let alone = |ending: &Ending| ending.terminate_at.is_some();
+            if self.children.get(&token).is_some_and(|child| child.ending.as_ref().is_none_or(alone)) {
                 self.end(token, End::Gently);
             }
             return None;
         }
-        self.pump_rest(token);
+        self.pump_rest(token, happenings);
         let child = self.children.remove(&token)?;
         self.kin.ended(token);
         Some(Ended {
@@ -310,12 +346,13 @@ impl Supervisor {
     }
 
     /// Reads what is still in the pipes; nobody is left who could write more.
-    fn pump_rest(&mut self, token: Token) {
+    fn pump_rest(&mut self, token: Token, happenings: &mut Vec<Happening>) {
         let Some(child) = self.children.get_mut(&token) else { return };
+        let mut relayed = Vec::new();
         for stream in [&mut child.stdout, &mut child.stderr] {
             // A process out of reach may hold the pipe and flood it: after a pipe's worth it is cut off.
             for _ in 0..8 {
-                match stream.pump(&mut self.buffer, &mut child.budget) {
+                match stream.pump(&mut self.buffer, &mut child.budget, &mut relayed) {
                     Ok(Pumped::More) => {}
                     Ok(Pumped::Dry | Pumped::Closed) => break,
                     Ok(Pumped::Full) => {
@@ -329,6 +366,9 @@ impl Supervisor {
                 }
             }
             stream.close();
+        }
+        if !relayed.is_empty() {
+            happenings.push(Happening::Output(token, relayed));
         }
     }
 
@@ -354,7 +394,11 @@ impl Supervisor {
 impl Ending {
     /// When somebody has to look again.
     fn due(&self) -> Instant {
-        if self.killed { self.give_up_at } else { self.kill_at }
+        match self.terminate_at {
+            Some(at) => at,
+            None if self.killed => self.give_up_at,
+            None => self.kill_at,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn spec(places: &Places, node: &Node, script: &str, environment: Envi
         cwd: working_directory(&places.workspace, node),
         environment,
         mark,
+        stdin: None,
         stdout: capture("out"),
         stderr: capture("err"),
         output_limit: places.output_limit,

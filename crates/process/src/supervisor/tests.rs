@@ -28,6 +28,7 @@ impl World {
             cwd: self.dir.path().to_owned(),
             environment,
             mark: self.mark(),
+            stdin: None,
             stdout: Sink::File(self.dir.path().join("out")),
             stderr: Sink::Tail,
             output_limit: 1 << 30,
@@ -276,4 +277,85 @@ fn what_a_dead_runner_left_is_found_by_its_mark() {
     drop(child);
     assert_eq!(end_marked(&mark, Duration::ZERO), 0);
     assert!(Path::new("/").exists());
+}
+
+#[test]
+fn output_that_is_relayed_comes_as_it_is_printed_and_before_the_end() {
+    let mut world = World::new();
+    let spec = Spec {
+        stdout: Sink::Relay,
+        ..world.spec("echo one; while test ! -e go; do sleep 0.01; done; echo two")
+    };
+    world.supervisor.spawn(spec).unwrap();
+    let mut seen = Vec::new();
+    let ended = loop {
+        let mut happenings = Vec::new();
+        world.supervisor.wait(Some(Duration::from_secs(20)), &mut happenings).unwrap();
+        let mut ended = None;
+        for happening in happenings {
+            match happening {
+                Happening::Output(_, bytes) => seen.extend(bytes),
+                Happening::Ended(end) => ended = Some(end),
+                Happening::Signal(_) => {}
+            }
+        }
+        if seen == b"one\n" {
+            std::fs::write(world.dir.path().join("go"), "").unwrap();
+        }
+        if let Some(ended) = ended {
+            break ended;
+        }
+    };
+    assert_eq!(seen, b"one\ntwo\n");
+    assert!(ended.status.success());
+}
+
+#[test]
+fn a_file_is_standard_input_and_ends_by_itself() {
+    let mut world = World::new();
+    std::fs::write(world.dir.path().join("in"), "a prompt").unwrap();
+    let stdin = Some(std::fs::File::open(world.dir.path().join("in")).unwrap());
+    let spec = Spec { stdin, ..world.spec("cat") };
+    world.supervisor.spawn(spec).unwrap();
+    world.next_end();
+    assert_eq!(std::fs::read_to_string(world.dir.path().join("out")).unwrap(), "a prompt");
+}
+
+#[test]
+fn what_is_appended_leaves_what_was_there() {
+    let mut world = World::new();
+    for script in ["echo one", "true", "echo two"] {
+        let spec = Spec { stdout: Sink::Append(world.dir.path().join("out")), ..world.spec(script) };
+        world.supervisor.spawn(spec).unwrap();
+        world.next_end();
+    }
+    assert_eq!(std::fs::read_to_string(world.dir.path().join("out")).unwrap(), "one\ntwo\n");
+}
+
+#[test]
+fn an_interrupted_process_may_end_by_itself_and_what_it_leaves_is_ended() {
+    let mut world = World::new();
+    let script = format!(
+        "{TELL} trap 'echo said goodbye; exit 3' INT; setsid sh -c '{TELL} tell $$ stray; while :; do sleep 1; done' & \
+         while test ! -e stray; do sleep 0.01; done; echo > ready; while :; do sleep 0.05; done"
+    );
+    let token = world.start(&script);
+    world.wait_for("ready");
+    let stray = world.pid("stray");
+    world.supervisor.end(token, End::Interrupt);
+    let ended = world.next_end();
+    assert_eq!(ended.status.code(), Some(3));
+    assert_eq!(std::fs::read_to_string(world.dir.path().join("out")).unwrap(), "said goodbye\n");
+    assert!(!lives(stray));
+}
+
+#[test]
+fn an_interrupted_process_that_does_not_care_is_terminated() {
+    let mut world = World::new();
+    let token = world.start("trap '' INT; echo > ready; while :; do sleep 0.05; done");
+    world.wait_for("ready");
+    world.supervisor.end(token, End::Interrupt);
+    // As when its time to end by itself is over.
+    world.supervisor.end(token, End::Gently);
+    assert_eq!(world.next_end().status.signal(), Some(15));
 }
