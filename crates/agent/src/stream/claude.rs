@@ -1,0 +1,330 @@
+//! `claude -p --output-format stream-json --verbose`.
+
+use std::borrow::Cow;
+
+use omne_events::{ErrorKind, Usage};
+use serde::Deserialize;
+use serde_json::Value;
+use smol_str::SmolStr;
+
+use super::{Item, Read, Sink, Told, ToolCall, from_json, text_of};
+use crate::{
+    Exit, Verdict,
+    verdict::{Failure, class, looks_like_unknown_session},
+};
+
+/// The model's name in what the program makes up itself.
+const SYNTHETIC: &str = "<synthetic>";
+
+#[derive(Debug, Default)]
+pub(super) struct Claude {
+    result: Option<Outcome>,
+    /// The program's own word for its last error.
+    error: Option<SmolStr>,
+}
+
+/// What of the `result` line decides.
+#[derive(Debug)]
+struct Outcome {
+    is_error: bool,
+    subtype: String,
+    turns: u64,
+    text: String,
+    terminal_reason: Option<String>,
+}
+
+/// What a line is about, told by its beginning: the program writes `type` first, and `subtype` next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Init,
+    Assistant,
+    Delta,
+    Result,
+    Idle,
+    /// The keys are in another order.
+    Unclear,
+}
+
+fn kind(line: &[u8]) -> Kind {
+    let Some(rest) = line.strip_prefix(br#"{"type":""#) else {
+        return if line.first() == Some(&b'{') { Kind::Unclear } else { Kind::Idle };
+    };
+    let is = |word: &[u8]| rest.starts_with(word);
+    if is(b"assistant\"") {
+        Kind::Assistant
+    } else if is(b"result\"") {
+        Kind::Result
+    } else if is(b"stream_event\"") {
+        Kind::Delta
+    } else if is(b"system\"") {
+        match rest.strip_prefix(br#"system","subtype":""#) {
+            Some(rest) if rest.starts_with(b"init\"") => Kind::Init,
+            Some(_) => Kind::Idle,
+            None => Kind::Unclear,
+        }
+    } else {
+        Kind::Idle
+    }
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    subtype: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Init<'a> {
+    #[serde(borrow)]
+    session_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    claude_code_version: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Assistant<'a> {
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
+    #[serde(borrow)]
+    parent_tool_use_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    error: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    input: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    event: Option<Delta<'a>>,
+    #[serde(borrow)]
+    parent_tool_use_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    delta: Option<TextDelta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct TextDelta<'a> {
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct ResultLine<'a> {
+    #[serde(borrow, default)]
+    subtype: Cow<'a, str>,
+    #[serde(default)]
+    is_error: bool,
+    #[serde(default)]
+    num_turns: u64,
+    #[serde(borrow)]
+    result: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    errors: Option<Vec<Cow<'a, str>>>,
+    #[serde(borrow)]
+    terminal_reason: Option<Cow<'a, str>>,
+    total_cost_usd: Option<f64>,
+    duration_ms: Option<u64>,
+    usage: Option<Tokens>,
+    permission_denials: Option<Vec<Denial>>,
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    #[serde(default)]
+    input_tokens: u64,
+    #[serde(default)]
+    output_tokens: u64,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Denial {
+    tool_name: Option<SmolStr>,
+}
+
+impl Claude {
+    fn assistant(&mut self, line: Assistant<'_>, told: &mut Told, sink: &mut Sink<'_>) {
+        if line.error.is_some() {
+            self.error = line.error.map(|error| (*error).into());
+        }
+        let Some(message) = line.message else { return };
+        if message.model.as_deref() == Some(SYNTHETIC) {
+            return;
+        }
+        for block in message.content {
+            match (&*block.kind, block.text) {
+                // What a sub-agent says is its own business.
+                ("text", Some(text)) if line.parent_tool_use_id.is_none() => {
+                    told.spoke |= !text.trim().is_empty();
+                    sink(Item::Text(&text));
+                    sink(Item::TextEnd);
+                }
+                ("tool_use", _) => {
+                    told.acted = true;
+                    let input = block.input.unwrap_or(Value::Null);
+                    let (name, id) = (block.name.unwrap_or_default(), block.id.unwrap_or_default());
+                    sink(Item::Tool(ToolCall::new(&name, &id, &input)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn result(&mut self, line: ResultLine<'_>, told: &mut Told) {
+        let tokens = line.usage;
+        let usage = Usage {
+            input_tokens: tokens.as_ref().map_or(0, |t| t.input_tokens),
+            output_tokens: tokens.as_ref().map_or(0, |t| t.output_tokens),
+            cache_read_tokens: tokens.as_ref().and_then(|t| t.cache_read_input_tokens),
+            cache_write_tokens: tokens.as_ref().and_then(|t| t.cache_creation_input_tokens),
+            cost_usd: line.total_cost_usd,
+            turns: Some(line.num_turns),
+            agent_ms: line.duration_ms,
+        };
+        // There is one a turn of the conversation, and each has the sums so far.
+        told.usage = Some(usage);
+        for denial in line.permission_denials.into_iter().flatten() {
+            if let Some(name) = denial.tool_name.filter(|name| !told.denied.contains(name)) {
+                told.denied.push(name);
+            }
+        }
+        let errors = || line.errors.as_ref().map(|errors| errors.join("\n"));
+        self.result = Some(Outcome {
+            is_error: line.is_error,
+            subtype: line.subtype.into_owned(),
+            turns: line.num_turns,
+            text: line.result.as_ref().map(|text| text.to_string()).or_else(errors).unwrap_or_default(),
+            terminal_reason: line.terminal_reason.map(Cow::into_owned),
+        });
+    }
+
+    /// The kind of a line whose keys are in another order than usual.
+    fn unclear(line: &[u8]) -> Kind {
+        let mut kind = Kind::Idle;
+        if let Ok(head) = serde_json::from_slice::<Head<'_>>(line) {
+            kind = match (&*head.kind, head.subtype.as_deref()) {
+                ("assistant", _) => Kind::Assistant,
+                ("result", _) => Kind::Result,
+                ("stream_event", _) => Kind::Delta,
+                ("system", Some("init")) => Kind::Init,
+                _ => Kind::Idle,
+            };
+        }
+        kind
+    }
+}
+
+impl Read for Claude {
+    fn is_idle(&self, head: &[u8]) -> bool {
+        kind(head) == Kind::Idle
+    }
+
+    fn line(&mut self, line: &[u8], told: &mut Told, sink: &mut Sink<'_>) {
+        let kind = match kind(line) {
+            Kind::Unclear => Self::unclear(line),
+            kind => kind,
+        };
+        if matches!(kind, Kind::Idle | Kind::Unclear)
+            || (kind == Kind::Delta && memchr::memmem::find(line, b"text_delta").is_none())
+        {
+            return;
+        }
+        let line = text_of(line);
+        match kind {
+            Kind::Init => {
+                if let Some(init) = from_json::<Init<'_>>(&line) {
+                    sink(Item::Session {
+                        id: init.session_id.as_deref(),
+                        model: init.model.as_deref(),
+                        version: init.claude_code_version.as_deref(),
+                    });
+                }
+            }
+            Kind::Assistant => {
+                if let Some(assistant) = from_json(&line) {
+                    self.assistant(assistant, told, sink);
+                }
+            }
+            Kind::Delta => {
+                let event: Option<Event<'_>> = from_json(&line);
+                let own = event.filter(|event| event.parent_tool_use_id.is_none());
+                let delta = own.and_then(|event| event.event).and_then(|event| event.delta);
+                if let Some(text) = delta.and_then(|delta| delta.text) {
+                    sink(Item::Partial(&text));
+                }
+            }
+            Kind::Result => {
+                if let Some(result) = from_json(&line) {
+                    self.result(result, told);
+                }
+            }
+            Kind::Idle | Kind::Unclear => {}
+        }
+    }
+
+    fn verdict(&self, told: &Told, exit: Exit, stderr: &str) -> Verdict {
+        let Some(result) = &self.result else { return Failure::without_result(exit, stderr) };
+        let text = result.text.trim();
+        if result.is_error {
+            // The subtype says `success` here, too, when the service failed.
+            let word = match (result.subtype.as_str(), result.terminal_reason.as_deref()) {
+                ("error_max_budget_usd", _) => {
+                    let message = text.to_owned();
+                    let failure = Failure { kind: ErrorKind::BudgetExceeded, class: None, message };
+                    return Verdict::Failure(failure);
+                }
+                ("error_max_turns", _) => class::MAX_TURNS.into(),
+                ("error_during_execution", _) if looks_like_unknown_session(text) => {
+                    class::SESSION_NOT_FOUND.into()
+                }
+                (_, Some("aborted_streaming" | "aborted_tools")) => class::ABORTED.into(),
+                ("success", _) => self.error.clone().unwrap_or_else(|| "unknown".into()),
+                (subtype, _) => subtype.into(),
+            };
+            return Failure::agent(word, text);
+        }
+        if !exit.is_success() {
+            let stderr = stderr.trim();
+            let message = format!("it said that it succeeded, but ended with {}", exit.describe());
+            let message = if stderr.is_empty() { message } else { format!("{message}\n{stderr}") };
+            return Verdict::Failure(Failure { kind: ErrorKind::Crash, class: None, message });
+        }
+        if result.turns == 0 {
+            let said = if text.is_empty() { String::new() } else { format!(": {text}") };
+            return Failure::agent(class::NOT_ASKED, format!("the model was never asked{said}"));
+        }
+        if !told.spoke && !told.acted && text.is_empty() {
+            return Failure::agent(class::EMPTY, "it said nothing and did nothing");
+        }
+        Verdict::Success
+    }
+}
