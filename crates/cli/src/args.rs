@@ -111,6 +111,11 @@ pub(crate) struct Run {
     /// Start nothing new after the first failure
     #[arg(long)]
     pub(crate) fail_fast: bool,
+    /// Play the agents of a run that was recorded instead of asking them
+    #[arg(long, value_name = "RUN")]
+    pub(crate) agent_replay: Option<String>,
+    #[command(flatten)]
+    pub(crate) money: Money,
     #[command(flatten)]
     pub(crate) show: Show,
 }
@@ -121,6 +126,21 @@ pub(crate) enum Workspace {
     Worktree,
     /// In place
     Root,
+}
+
+/// What a run may cost.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Money {
+    /// The most that the run's agents may cost in all, in US dollars
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    pub(crate) budget: Option<f64>,
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(usd) if usd.is_finite() && usd >= 0.0 => Ok(usd),
+        _ => Err("give a number of US dollars, such as 2.50".to_owned()),
+    }
 }
 
 /// What is shown of a run under way.
@@ -151,6 +171,8 @@ pub(crate) struct Resume {
     /// Most nodes at once
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) jobs: Option<u32>,
+    #[command(flatten)]
+    pub(crate) money: Money,
     #[command(flatten)]
     pub(crate) show: Show,
 }

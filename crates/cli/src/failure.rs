@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Owned = 4,
     /// The log is damaged.
     Damaged = 5,
+    /// The program of an agent is missing.
+    Missing = 7,
     /// A write failed; what is on disk is valid.
     Write = 8,
 }
@@ -96,6 +98,7 @@ impl From<RunError> for Failure {
             Class::NotFound => Exit::NotFound,
             Class::Owned => Exit::Owned,
             Class::Damaged => Exit::Damaged,
+            Class::Missing => Exit::Missing,
             Class::Write => Exit::Write,
             Class::System => Exit::Aborted,
         };
@@ -140,8 +143,21 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Plan(omne_replay::PlanError::UnknownNode(_)) => "`omne graph` shows the nodes".to_owned(),
         RunError::Plan(omne_replay::PlanError::NoDefinition) => "start anew with `omne run`".to_owned(),
         RunError::Settings(_) => "`omne.toml` may set jobs, durability, agent, agents and limits".to_owned(),
-        RunError::Unsupported { .. } | RunError::Volume(VolumeError::Read { .. }) | RunError::System(..) => {
-            return None;
+        RunError::AgentMissing { agent, install, .. } if install.is_empty() => {
+            format!(
+                "install it, or say where it is: `[agents.{agent}]` with `program = \"…\"` in `omne.toml`"
+            )
         }
+        RunError::AgentMissing { agent, install, .. } => {
+            format!("install it with `{install}`, or say where it is: `[agents.{agent}]` in `omne.toml`")
+        }
+        RunError::Agent(omne_agent::ConfigError::Unknown { name, .. }) => {
+            format!("describe it in `omne.toml`: `[agents.{name}]` with `program`, `args` and `stream`")
+        }
+        RunError::Command { help, .. } => help.clone(),
+        RunError::Agent(_)
+        | RunError::Recording(_)
+        | RunError::Volume(VolumeError::Read { .. })
+        | RunError::System(..) => return None,
     })
 }

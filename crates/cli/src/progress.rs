@@ -7,7 +7,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use omne_events::{Clock, Event, Recorded, SystemClock};
+use omne_events::{Clock, Event, NodeId, Recorded, SystemClock};
 use omne_pipe::format_duration;
 use omne_replay::{NodePhase, RunPhase, RunState};
 use omne_runner::{Observer, RunDir};
@@ -46,7 +46,17 @@ struct Live {
     drawn: Option<Instant>,
     done: usize,
     total: usize,
-    running: Vec<(String, Instant)>,
+    running: Vec<Running>,
+}
+
+/// A node that runs.
+struct Running {
+    node: String,
+    since: Instant,
+    /// The round that it is in.
+    iteration: Option<u32>,
+    /// What its agent said or did last: the line that is being written.
+    saying: String,
 }
 
 impl Progress {
@@ -111,6 +121,12 @@ impl Progress {
     }
 }
 
+/// How many characters fit a line.
+fn console_width() -> u16 {
+    const USUAL: u16 = 80;
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(USUAL, |(width, _)| width.0)
+}
+
 /// A terminal that is gone is no reason to stop a run.
 fn eprint(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
@@ -155,6 +171,12 @@ impl Observer for Progress {
         }
     }
 
+    fn live(&mut self, node: &NodeId, text: &str) {
+        if let Display::Live(live) = &mut self.display {
+            live.hear(node.as_str(), text);
+        }
+    }
+
     fn warn(&mut self, message: &str) {
         let text = format!("{}: {}", self.paint.yellow("warning"), render::visible(message));
         match &self.display {
@@ -173,7 +195,23 @@ impl Live {
                     self.total = state.nodes().count();
                     self.done = state.nodes().filter(|(_, _, r)| r.phase == NodePhase::Completed).count();
                 }
-                Event::NodeStarted(e) => self.running.push((e.node_id.to_string(), Instant::now())),
+                Event::NodeStarted(e) => self.running.push(Running {
+                    node: e.node_id.to_string(),
+                    since: Instant::now(),
+                    iteration: None,
+                    saying: String::new(),
+                }),
+                Event::IterationStarted(e) => {
+                    if let Some(running) = self.find(e.node_id.as_str()) {
+                        running.iteration = Some(e.iteration);
+                    }
+                }
+                Event::AgentTool(e) => {
+                    let saying = format!("{} {}", e.tool, e.summary.as_deref().unwrap_or_default());
+                    if let Some(running) = self.find(e.node_id.as_str()) {
+                        running.saying = format!("{saying}\n");
+                    }
+                }
                 Event::NodeCompleted(e) => {
                     lines.push(self.end(e.node_id.as_str(), &record.event, "completed", paint));
                     self.done += 1;
@@ -194,10 +232,8 @@ impl Live {
                 | Event::PipeInterrupted(_)
                 | Event::PipeParked(_)
                 | Event::NodeSpawned(_)
-                | Event::IterationStarted(_)
                 | Event::IterationCompleted(_)
                 | Event::AgentStarted(_)
-                | Event::AgentTool(_)
                 | Event::HookDecided(_) => {}
             }
         }
@@ -209,8 +245,27 @@ impl Live {
     }
 
     fn end(&mut self, node: &str, event: &Event, state: &str, paint: Paint) -> String {
-        self.running.retain(|(id, _)| id != node);
+        self.running.retain(|running| running.node != node);
         format!("{} {}", paint.state(state, sign(state)), render::describe(event))
+    }
+
+    fn find(&mut self, node: &str) -> Option<&mut Running> {
+        self.running.iter_mut().find(|running| running.node == node)
+    }
+
+    /// Keeps the line that an agent is at.
+    fn hear(&mut self, node: &str, text: &str) {
+        const MOST: usize = 2000;
+        let Some(running) = self.find(node) else { return };
+        for piece in text.split_inclusive('\n') {
+            // A line that is whole stays until the next one begins.
+            if running.saying.ends_with('\n') && !piece.trim().is_empty() {
+                running.saying.clear();
+            }
+            if running.saying.len() < MOST && !running.saying.ends_with('\n') {
+                running.saying.push_str(piece);
+            }
+        }
     }
 
     fn draw(&mut self, paint: Paint) {
@@ -224,9 +279,14 @@ impl Live {
 
     fn message(&self, paint: Paint) -> String {
         let mut text = String::new();
-        for (node, since) in self.running.iter().take(NAMED) {
-            let _ =
-                writeln!(text, "{} {node} {}", paint.blue("▶"), paint.dim(&format_duration(since.elapsed())));
+        let width = usize::from(console_width());
+        for Running { node, since, iteration, saying } in self.running.iter().take(NAMED) {
+            let took = format_duration(since.elapsed());
+            let round = iteration.map(|n| format!(" #{n}")).unwrap_or_default();
+            let room = width.saturating_sub(node.chars().count() + round.len() + took.len() + 6);
+            let saying: String = render::visible(saying.trim()).chars().take(room).collect();
+            let times = paint.dim(&format!("{round} {took}"));
+            let _ = writeln!(text, "{} {node}{times}  {}", paint.blue("▶"), paint.dim(&saying));
         }
         if self.running.len() > NAMED {
             let _ = writeln!(text, "  and {} more", self.running.len() - NAMED);

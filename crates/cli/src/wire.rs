@@ -103,12 +103,30 @@ impl Context {
         named.or_else(listed).unwrap_or_else(|| format!("uid {uid}"))
     }
 
-    pub(crate) fn options(&self, volume: &Volume, jobs: Option<u32>, fail_fast: FailFast) -> Result<Options> {
-        let settings = Settings::load(&volume.place("omne.toml"))
-            .map_err(|error| Failure::from(omne_runner::RunError::from(error)))?;
+    /// The settings of a volume.
+    pub(crate) fn settings(&self, volume: &Volume) -> Result<Settings> {
+        Settings::load(&volume.place("omne.toml"))
+            .map_err(|error| Failure::from(omne_runner::RunError::from(error)))
+    }
+
+    /// An agent by its name.
+    pub(crate) fn agent(&self, volume: &Volume, name: &str) -> Result<omne_agent::Agent> {
+        let agent = omne_agent::Agent::find(name, &self.settings(volume)?.agents);
+        Ok(agent.map_err(omne_runner::RunError::from)?)
+    }
+
+    pub(crate) fn options(
+        &self,
+        volume: &Volume,
+        jobs: Option<u32>,
+        fail_fast: FailFast,
+        budget_usd: Option<f64>,
+    ) -> Result<Options> {
+        let settings = self.settings(volume)?;
         Ok(Options {
             jobs: jobs.map(|jobs| jobs as usize),
             fail_fast: fail_fast == FailFast::Yes,
+            budget_usd,
             settings,
             environment: env::vars_os().collect::<Vec<(OsString, OsString)>>(),
             by: self.user(),
@@ -201,15 +219,7 @@ impl Lookup for VolumeLookup<'_> {
             .map_err(|why| format!("{why}; make it, or remove `gate`"))
     }
 
-    fn command(&self, name: &str) -> std::result::Result<(), String> {
-        const PLACES: [&str; 4] = ["dist/cmds", "dist/skills", "core/cmds", "core/skills"];
-        let is_there = |place: &&str| self.0.place(place).join(format!("{name}.md")).is_file();
-        match PLACES.iter().find(|place| is_there(place)) {
-            Some(_) => Ok(()),
-            None => Err(format!(
-                "make `.omne/dist/cmds/{name}.md`; it is looked for in {}, too",
-                PLACES[1..].join(", ")
-            )),
-        }
+    fn command(&self, name: &str) -> std::result::Result<Option<Arc<omne_pipe::Command>>, String> {
+        self.0.command(name).map(|command| Some(Arc::new(command)))
     }
 }

@@ -207,6 +207,14 @@ pub trait IdGen {
         let ulid = EventId::from_parts(at, self.random());
         RunId(smol_str::format_smolstr!("{pipe}-{ulid}"))
     }
+
+    /// A new id for an agent's session: a UUID, for agents take nothing else.
+    fn session_id(&mut self) -> String {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.random().to_be_bytes()[8..]);
+        bytes[8..].copy_from_slice(&self.random().to_be_bytes()[8..]);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
 }
 
 /// Random ids from the operating system's generator.
@@ -257,6 +265,13 @@ mod tests {
         assert!(RunId::new("my-pipe-0000000000000000000000000U").is_err());
         assert!(RunId::new("my-pipe").is_err());
         assert!(RunId::new("../x-00000000000000000000000001").is_err());
+    }
+
+    #[test]
+    fn a_session_id_is_a_random_uuid() {
+        let mut ids = CountingIds::default();
+        assert_eq!(ids.session_id(), "00000000-0000-4001-8000-000000000002");
+        assert_ne!(RandomIds.session_id(), RandomIds.session_id());
     }
 
     #[test]

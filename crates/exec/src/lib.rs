@@ -4,12 +4,14 @@
 //! [`Execute`] is the port to it; [`LocalExecutor`] runs attempts as processes
 //! of this machine.
 
+mod agent;
 mod gate;
 mod local;
 mod node;
 mod outputs;
 mod port;
 
+pub use agent::{Ask, Bash, Funds, GoesOn, Recording, RecordingError};
 pub use gate::{GATE_TIMEOUT, gate_path};
 pub use local::{LocalExecutor, Places};
 pub use outputs::{OutputsError, parse_outputs};

@@ -22,14 +22,19 @@ use omne_process::{
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
+    Funds, Recording,
+    agent::{AgentRun, Start},
     gate::{GATE_TIMEOUT, gate_path, names_its_interpreter},
     node::{
         bash,
         verdict::{self, Cause, Failure},
     },
-    outputs::{OutputsError, parse_outputs},
+    outputs::take_outputs,
     port::{Attempt, Emitted, EndReason, Execute, ExecuteError},
 };
+
+mod agents;
+mod played;
 
 /// Where things are, all absolute.
 #[derive(Debug, Clone)]
@@ -61,13 +66,17 @@ struct Active {
     env: Vec<(String, String)>,
     since: Instant,
     deadline: Instant,
+    /// When its agent last printed something.
+    heard: Instant,
     cause: Option<Cause>,
     stage: Stage,
 }
 
 enum Stage {
-    /// The node itself.
-    Node,
+    /// The script of a bash node.
+    Script,
+    /// The agent of an AI node.
+    Agent(Box<AgentRun>),
     /// Its gate; what the node came to stays until then.
     Gate { completed: Box<NodeCompleted> },
 }
@@ -80,13 +89,19 @@ pub struct LocalExecutor {
     places: Places,
     base: Arc<BaseEnvironment>,
     active: HashMap<Token, Active>,
+    /// Tries of agents that are in the log and are to be started next.
+    due: Vec<(Active, Start)>,
     happenings: Vec<Happening>,
+    funds: Funds,
+    sessions: Box<dyn FnMut() -> String>,
+    recording: Option<Recording>,
     /// The directory of captures and outputs, open: nearly every look into it finds nothing, and should be quick.
     nodes: OwnedFd,
 }
 
 impl LocalExecutor {
-    /// An executor for the nodes of `pipe`, whose processes all get `environment`.
+    /// An executor for the nodes of `pipe`, whose processes all get `environment`; `sessions` gives the ids of
+    /// agents' sessions.
     ///
     /// # Errors
     /// When this process can't take care of children.
@@ -95,6 +110,7 @@ impl LocalExecutor {
         run: RunId,
         places: Places,
         environment: Vec<(OsString, OsString)>,
+        sessions: Box<dyn FnMut() -> String>,
     ) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         Ok(Self {
@@ -105,8 +121,24 @@ impl LocalExecutor {
             places,
             base: Arc::new(BaseEnvironment::new(environment)),
             active: HashMap::new(),
+            due: Vec::new(),
             happenings: Vec::new(),
+            funds: Funds::default(),
+            sessions,
+            recording: None,
         })
+    }
+
+    /// Limits what agents may cost.
+    #[must_use]
+    pub fn with_funds(self, funds: Funds) -> Self {
+        Self { funds, ..self }
+    }
+
+    /// Plays a recording instead of agents, and of bash nodes if it says so.
+    #[must_use]
+    pub fn playing(self, recording: Option<Recording>) -> Self {
+        Self { recording, ..self }
     }
 
     /// Something that ends a wait from another thread.
@@ -142,14 +174,16 @@ impl LocalExecutor {
     fn begin(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
-        let Body::Bash(script) = &node.body else {
-            return Err(Failure::new(ErrorKind::HostMissing, "this executor runs bash nodes only"));
-        };
-        if attempt.number > 1 {
+        let goes_on = attempt.ask.as_ref().is_some_and(|ask| ask.goes_on.is_some());
+        if attempt.number > 1 && !goes_on {
             // An attempt that prints nothing makes no capture, so the one before must not stay in its place.
             for ending in ["out", "err"] {
                 remove(&self.places.capture(node.id.as_str(), ending))?;
             }
+        }
+        let Body::Bash(script) = &node.body else { return self.begin_agent(attempt, emitted) };
+        if self.recording.as_ref().is_some_and(|recording| recording.plays_bash(&node.id)) {
+            return self.play_bash(&attempt, emitted);
         }
         let (mut environment, mark) = self.environment(node, attempt.number, &attempt.env);
         let output_file = Self::output_file(node, attempt.number);
@@ -167,8 +201,9 @@ impl LocalExecutor {
             env: attempt.env,
             since,
             deadline: since + node.timeout,
+            heard: since,
             cause: None,
-            stage: Stage::Node,
+            stage: Stage::Script,
         };
         self.active.insert(token, active);
         let spawned = NodeSpawned {
@@ -185,6 +220,9 @@ impl LocalExecutor {
         let Some(active) = self.active.remove(&ended.token) else { return Ok(()) };
         if let Some(error) = ended.capture_error {
             return Err(ExecuteError::Capture(error));
+        }
+        if matches!(active.stage, Stage::Agent(_)) {
+            return self.agent_ended(active, &ended, emitted);
         }
         let (node, number, since) = (active.node, active.number, active.since);
         let event: Event = match self.follow(active, ended, emitted) {
@@ -206,14 +244,16 @@ impl LocalExecutor {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(active.node);
         match active.stage {
-            Stage::Node => {
+            // Agents have their own way.
+            Stage::Agent(_) => Ok(None),
+            Stage::Script => {
                 let outputs = take_outputs(&self.nodes, &Self::output_file(node, active.number));
                 if let Some(failure) = verdict::of_process(&ended, active.cause, self.places.output_limit) {
                     return Err(failure);
                 }
                 let completed = self.completed(node, active.number, active.since, &ended, outputs?);
                 match &node.gate {
-                    Some(_) => self.begin_gate(active, completed).map(|()| None),
+                    Some(_) => self.begin_gate(active, completed, emitted).map(|()| None),
                     None => Ok(Some(completed)),
                 }
             }
@@ -225,6 +265,7 @@ impl LocalExecutor {
                             failure.message = ended.stdout.tail_text();
                         }
                     }
+                    failure.usage = completed.usage.map(Box::new);
                     return Err(failure);
                 }
                 let stdout = ended.stdout.tail_text();
@@ -266,9 +307,17 @@ impl LocalExecutor {
         }
     }
 
-    fn begin_gate(&mut self, active: Active, completed: NodeCompleted) -> Result<(), Failure> {
+    fn begin_gate(
+        &mut self,
+        active: Active,
+        completed: NodeCompleted,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(active.node);
+        if self.recording.as_ref().is_some_and(|recording| recording.plays_bash(&node.id)) {
+            return self.play_gate(&active, completed, emitted);
+        }
         let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
         // Looked at now, not when the run began: it may have been moved or replaced since.
         let script =
@@ -303,13 +352,14 @@ impl LocalExecutor {
     fn enforce_deadlines(&mut self) {
         let now = Instant::now();
         for (token, active) in &mut self.active {
-            if active.cause.is_none() && now >= active.deadline {
-                let cause = match active.stage {
-                    Stage::Node => Cause::Timeout(self.pipe.node(active.node).timeout),
-                    Stage::Gate { .. } => Cause::GateTimeout(GATE_TIMEOUT),
+            if active.cause.is_none() && now >= active.due(&self.pipe) {
+                let (cause, how) = match active.stage {
+                    Stage::Script => (Cause::Timeout(self.pipe.node(active.node).timeout), End::Gently),
+                    Stage::Agent(_) => (active.agent_cause(&self.pipe, now), End::Interrupt),
+                    Stage::Gate { .. } => (Cause::GateTimeout(GATE_TIMEOUT), End::Gently),
                 };
                 active.cause = Some(cause);
-                self.supervisor.end(*token, End::Gently);
+                self.supervisor.end(*token, how);
             }
         }
     }
@@ -317,9 +367,37 @@ impl LocalExecutor {
     fn end_each(&mut self, why: EndReason, how: End) {
         for (token, active) in &mut self.active {
             active.cause.get_or_insert(Cause::Asked(why));
+            let how = match active.stage {
+                // An agent that is interrupted tells what it used.
+                Stage::Agent(_) if how == End::Gently => End::Interrupt,
+                _ => how,
+            };
             self.supervisor.end(*token, how);
         }
+        for (active, _) in &mut self.due {
+            active.cause.get_or_insert(Cause::Asked(why));
+        }
     }
+}
+
+impl Active {
+    /// When it has had its time.
+    fn due(&self, pipe: &Pipe) -> Instant {
+        match &self.stage {
+            Stage::Agent(_) => self.deadline.min(self.heard + idle_timeout(pipe.node(self.node))),
+            Stage::Script | Stage::Gate { .. } => self.deadline,
+        }
+    }
+
+    /// Of which of its two limits an agent has had its time.
+    fn agent_cause(&self, pipe: &Pipe, now: Instant) -> Cause {
+        let node = pipe.node(self.node);
+        if now >= self.deadline { Cause::Timeout(node.timeout) } else { Cause::Idle(idle_timeout(node)) }
+    }
+}
+
+fn idle_timeout(node: &Node) -> Duration {
+    node.ai.as_ref().map_or(omne_pipe::DEFAULT_IDLE_TIMEOUT, |ai| ai.idle_timeout)
 }
 
 impl Execute for LocalExecutor {
@@ -340,8 +418,11 @@ impl Execute for LocalExecutor {
     }
 
     fn wait(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
+        if !self.due.is_empty() {
+            return self.start_due(emitted);
+        }
         let open = self.active.values().filter(|active| active.cause.is_none());
-        let due = open.map(|active| active.deadline.saturating_duration_since(Instant::now())).min();
+        let due = open.map(|active| active.due(&self.pipe).saturating_duration_since(Instant::now())).min();
         let timeout = match (timeout, due) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -349,7 +430,7 @@ impl Execute for LocalExecutor {
         self.supervisor.wait(timeout, &mut self.happenings).map_err(ExecuteError::Wait)?;
         for happening in std::mem::take(&mut self.happenings) {
             match happening {
-                Happening::Output(..) => {}
+                Happening::Output(token, bytes) => self.hear(token, &bytes, emitted)?,
                 Happening::Signal(signal) => emitted.push(Emitted::Signal(signal)),
                 Happening::Ended(ended) => self.ended(*ended, emitted)?,
             }
@@ -378,27 +459,5 @@ fn remove(path: &std::path::Path) -> Result<(), Failure> {
             Err(Failure::new(ErrorKind::SpawnFailed, message))
         }
         _ => Ok(()),
-    }
-}
-
-/// What the node wrote to its `OMNE_OUTPUT`; the file is not needed any more.
-fn take_outputs(directory: &OwnedFd, name: &str) -> Result<Option<Outputs>, Failure> {
-    use std::io::Read;
-    const MOST_READ: u64 = 256 * 1024;
-    // A node could put a link or a pipe there; neither is followed or waited for.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        opened => opened.map(fs::File::from).map_err(io::Error::from),
-    };
-    let mut bytes = Vec::new();
-    file.and_then(|file| file.take(MOST_READ).read_to_end(&mut bytes))
-        .map_err(|error| Failure::new(ErrorKind::Crash, format!("cannot read OMNE_OUTPUT: {error}")))?;
-    // If it can't be removed it is in nobody's way: each attempt has its own.
-    let _ = rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty());
-    match parse_outputs(&bytes) {
-        Ok(outputs) => Ok((!outputs.is_empty()).then_some(outputs)),
-        Err(OutputsError::Malformed(message)) => Err(Failure::new(ErrorKind::Crash, message)),
-        Err(OutputsError::TooLarge(message)) => Err(Failure::new(ErrorKind::OutputLimit, message)),
     }
 }

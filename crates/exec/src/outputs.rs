@@ -1,6 +1,11 @@
 //! `OMNE_OUTPUT`: what a node gives to later ones.
 
-use omne_events::Outputs;
+use std::{fs::File, io, os::fd::OwnedFd};
+
+use omne_events::{ErrorKind, Outputs};
+use rustix::fs::{Mode, OFlags};
+
+use crate::node::verdict::Failure;
 
 /// The most that a node may give, in bytes of keys and values.
 const MOST: usize = 32 * 1024;
@@ -100,6 +105,39 @@ pub fn parse_outputs(bytes: &[u8]) -> Result<Outputs, OutputsError> {
 fn is_key(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+}
+
+/// What the node wrote to its `OMNE_OUTPUT`; the file is not needed any more.
+pub(crate) fn take_outputs(directory: &OwnedFd, name: &str) -> Result<Option<Outputs>, Failure> {
+    let Some(bytes) = read_outputs(directory, name)? else { return Ok(None) };
+    // If it can't be removed it is in nobody's way: each attempt has its own.
+    let _ = rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty());
+    outputs_of(&bytes)
+}
+
+/// What the node wrote to its `OMNE_OUTPUT` so far; `None` when nothing.
+pub(crate) fn read_outputs(directory: &OwnedFd, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+    use std::io::Read;
+    const MOST_READ: u64 = 256 * 1024;
+    // A node could put a link or a pipe there; neither is followed or waited for.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        opened => opened.map(File::from).map_err(io::Error::from),
+    };
+    let mut bytes = Vec::new();
+    file.and_then(|file| file.take(MOST_READ).read_to_end(&mut bytes))
+        .map_err(|error| Failure::new(ErrorKind::Crash, format!("cannot read OMNE_OUTPUT: {error}")))?;
+    Ok(Some(bytes))
+}
+
+/// The outputs in the bytes of such a file.
+pub(crate) fn outputs_of(bytes: &[u8]) -> Result<Option<Outputs>, Failure> {
+    match parse_outputs(bytes) {
+        Ok(outputs) => Ok((!outputs.is_empty()).then_some(outputs)),
+        Err(OutputsError::Malformed(message)) => Err(Failure::new(ErrorKind::Crash, message)),
+        Err(OutputsError::TooLarge(message)) => Err(Failure::new(ErrorKind::OutputLimit, message)),
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 use std::{io, time::Duration};
 
 use omne_dag::NodeIx;
-use omne_events::Event;
+use omne_events::{Event, NodeId};
 use omne_process::Signal;
+
+use crate::Ask;
 
 /// An attempt at a node.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ pub struct Attempt {
     pub number: u32,
     /// Environment variables of this attempt: the outputs of its ancestors.
     pub env: Vec<(String, String)>,
+    /// What an AI node asks.
+    pub ask: Option<Box<Ask>>,
 }
 
 /// Why a running attempt is ended.
@@ -37,6 +41,15 @@ pub enum Emitted {
     Event(Event),
     /// The runner got a signal.
     Signal(Signal),
+    /// An agent says something; for display alone, it is in a capture or will be.
+    Live {
+        /// The node.
+        node: NodeId,
+        /// A piece of text.
+        text: String,
+    },
+    /// Something that people should know.
+    Notice(String),
 }
 
 /// Why nothing can be run any more.

@@ -7,7 +7,7 @@ mod inputs;
 mod node;
 mod templates;
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use omne_dag::NodeIx;
 use omne_events::{NodeId, PipeName, WorkspaceMode};
@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 
 use crate::{
     codes::Code,
+    command::Command,
     diagnostic::{Diagnostic, Severity},
     fields::{Faults, Fields, Spanned},
     model::{Definition, Node, Pipe},
@@ -29,8 +30,8 @@ use crate::{
 pub trait Lookup {
     /// Whether the gate's script is there and usable; else why not.
     fn gate(&self, name: &str) -> Result<(), String>;
-    /// Whether the command's file is there; else why not.
-    fn command(&self, name: &str) -> Result<(), String>;
+    /// The command, if its file is there and usable; else why not. `None` when nobody looks.
+    fn command(&self, name: &str) -> Result<Option<Arc<Command>>, String>;
 }
 
 /// Takes every name for granted: for definitions from a log.
@@ -41,8 +42,8 @@ impl Lookup for NoLookup {
     fn gate(&self, _: &str) -> Result<(), String> {
         Ok(())
     }
-    fn command(&self, _: &str) -> Result<(), String> {
-        Ok(())
+    fn command(&self, _: &str) -> Result<Option<Arc<Command>>, String> {
+        Ok(None)
     }
 }
 
@@ -92,6 +93,8 @@ struct Use {
     /// Where the template begins.
     at: Span,
     scope: Scope,
+    /// The command in whose file it stands; else it stands in the pipe's.
+    command: Option<SmolStr>,
 }
 
 /// What kind of template it is: `iteration` exists in those of loops alone.

@@ -10,6 +10,7 @@ use omne_events::{Digest, Hasher};
 use serde_json::{Map, Value};
 
 use crate::{
+    command::{Command, Commands},
     inputs::Values,
     model::{Body, Node, Pipe, RoundBody},
 };
@@ -21,12 +22,13 @@ const OPERATIONAL: [&str; 6] = ["timeout", "retry", "idle_timeout", "always", "b
 #[derive(Debug)]
 pub struct Identities {
     digests: Vec<Option<Digest>>,
+    commands: Commands,
 }
 
 impl Identities {
-    /// Nothing computed yet.
-    pub fn new(pipe: &Pipe) -> Self {
-        Self { digests: vec![None; pipe.nodes().len()] }
+    /// Nothing computed yet. A command that is not among `commands` counts by its name alone.
+    pub fn new(pipe: &Pipe, commands: Commands) -> Self {
+        Self { digests: vec![None; pipe.nodes().len()], commands }
     }
 
     /// The digest of `node` in a run with these inputs.
@@ -49,7 +51,7 @@ impl Identities {
                         .filter_map(|d| self.digests[d.place()])
                         .collect();
                     ancestors.sort_unstable();
-                    self.digests[next.place()] = Some(digest(pipe, inputs, next, &ancestors));
+                    self.digests[next.place()] = Some(digest(pipe, inputs, &self.commands, next, &ancestors));
                     stack.pop();
                 }
             }
@@ -58,9 +60,9 @@ impl Identities {
     }
 }
 
-fn digest(pipe: &Pipe, inputs: &Values, node: NodeIx, ancestors: &[Digest]) -> Digest {
+fn digest(pipe: &Pipe, inputs: &Values, commands: &Commands, node: NodeIx, ancestors: &[Digest]) -> Digest {
     let mut hasher = Hasher::new();
-    for (key, value) in parts(pipe, inputs, node) {
+    for (key, value) in parts(pipe, inputs, commands, node) {
         // Lengths first, so that no two different lists of parts have the same bytes.
         hasher.update(&(key.len() as u64).to_le_bytes());
         hasher.update(key.as_bytes());
@@ -74,7 +76,7 @@ fn digest(pipe: &Pipe, inputs: &Values, node: NodeIx, ancestors: &[Digest]) -> D
 }
 
 /// Everything that makes the node what it is, by name, in a fixed order.
-fn parts(pipe: &Pipe, inputs: &Values, node: NodeIx) -> Vec<(String, String)> {
+fn parts(pipe: &Pipe, inputs: &Values, commands: &Commands, node: NodeIx) -> Vec<(String, String)> {
     let definition: Map<String, Value> = serde_json::from_str(pipe.node_definition(node)).unwrap_or_default();
     let mut parts: Vec<(String, String)> = definition
         .into_iter()
@@ -87,7 +89,9 @@ fn parts(pipe: &Pipe, inputs: &Values, node: NodeIx) -> Vec<(String, String)> {
         parts.extend(pipe.default_model().map(|name| ("default_model".into(), name.to_string())));
         parts.extend(pipe.agent().map(|name| ("agent of the pipe".into(), name.to_string())));
     }
-    let used = inputs.iter().filter(|(key, _)| uses_input(model, key));
+    let command = model.command().and_then(|name| commands.get(name.as_str()));
+    parts.extend(command.map(|command| ("the command's text".into(), command.sha256().to_string())));
+    let used = inputs.iter().filter(|(key, _)| uses_input(model, command.map(|c| &**c), key));
     parts.extend(used.map(|(key, value)| (format!("inputs.{key}"), canonical(value))));
     parts.sort();
     parts
@@ -100,10 +104,12 @@ fn canonical(value: &Value) -> String {
     value.to_string()
 }
 
-fn uses_input(node: &Node, key: &str) -> bool {
+fn uses_input(node: &Node, command: Option<&Command>, key: &str) -> bool {
     let by_template = |template: &crate::Template| {
         template.uses().inputs.as_ref().is_none_or(|inputs| inputs.iter().any(|input| input == key))
     };
+    // A command whose text is not known may use any input.
+    let by_command = || command.is_none_or(|command| by_template(command.template()));
     let variable = crate::input_variable(key);
     let by_text = |text: &str| {
         mentions(text, &variable)
@@ -113,11 +119,10 @@ fn uses_input(node: &Node, key: &str) -> bool {
     let body = match &node.body {
         Body::Bash(script) => by_text(script),
         Body::Prompt(prompt) => by_template(prompt),
-        // A command's text is looked up when it runs; it may use any input.
-        Body::Command(_) => true,
+        Body::Command(_) => by_command(),
         Body::Loop(rounds) => match &rounds.body {
             RoundBody::Prompt(prompt) => by_template(prompt),
-            RoundBody::Command(_) => true,
+            RoundBody::Command(_) => by_command(),
         },
     };
     body || node.when.as_deref().is_some_and(by_template) || node.env.iter().any(|(_, value)| by_text(value))
@@ -131,7 +136,9 @@ fn mentions(text: &str, name: &str) -> bool {
 
 /// What differs between a node of one pipe and the node of that name in another, in a few words.
 pub fn difference(before: (&Pipe, NodeIx), after: (&Pipe, NodeIx), inputs: &Values) -> Option<String> {
-    let (old, new) = (parts(before.0, inputs, before.1), parts(after.0, inputs, after.1));
+    // What a command's text was is not known any more.
+    let none = Commands::new();
+    let (old, new) = (parts(before.0, inputs, &none, before.1), parts(after.0, inputs, &none, after.1));
     let changed = |(key, value): &&(String, String)| !old.contains(&(key.clone(), value.clone()));
     let gone = |(key, _): &&(String, String)| !new.iter().any(|(other, _)| other == key);
     if let Some((key, _)) = new.iter().find(changed) {
@@ -169,7 +176,7 @@ mod tests {
 
     fn digest_of(nodes: &str, a: &str, id: &str) -> Digest {
         let pipe = pipe(nodes);
-        Identities::new(&pipe).of(&pipe, &inputs(a), pipe.find(id).unwrap())
+        Identities::new(&pipe, Commands::new()).of(&pipe, &inputs(a), pipe.find(id).unwrap())
     }
 
     #[test]
@@ -191,6 +198,19 @@ mod tests {
             "- {id: x, bash: make all}\n- {id: y, bash: test, depends_on: [x]}\n- {id: z, bash: lint}";
         assert_ne!(digest_of(before, "1", "y"), digest_of(after, "1", "y"));
         assert_eq!(digest_of(before, "1", "z"), digest_of(after, "1", "z"));
+    }
+
+    #[test]
+    fn a_command_is_its_text_and_the_inputs_that_the_text_uses() {
+        let pipe = pipe("- {id: x, command: c}");
+        let of = |text: &str, a: &str| {
+            let command = std::sync::Arc::new(Command::parse(text.as_bytes()).unwrap());
+            let commands = Commands::from([("c".into(), command)]);
+            Identities::new(&pipe, commands).of(&pipe, &inputs(a), pipe.find("x").unwrap())
+        };
+        assert_ne!(of("one", "1"), of("two", "1"));
+        assert_eq!(of("one", "1"), of("one", "other"));
+        assert_ne!(of("{{ inputs.a }}", "1"), of("{{ inputs.a }}", "other"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod check;
 mod codes;
+mod command;
 mod diagnostic;
 mod duration;
 mod fields;
@@ -19,6 +20,7 @@ mod yaml;
 
 pub use check::{Checked, Lookup, NoLookup, check, from_definition};
 pub use codes::{Code, Explanation, explain};
+pub use command::{Command, Commands};
 pub use diagnostic::{Colour, Diagnostic, Severity, render, visible};
 pub use duration::{format_duration, parse_duration};
 pub use identity::{Identities, difference};

@@ -158,6 +158,40 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The command that it sends, if it sends one.
+    pub fn command(&self) -> Option<&CommandName> {
+        match &self.body {
+            Body::Command(name) => Some(name),
+            Body::Loop(rounds) => match &rounds.body {
+                RoundBody::Command(name) => Some(name),
+                RoundBody::Prompt(_) => None,
+            },
+            Body::Bash(_) | Body::Prompt(_) => None,
+        }
+    }
+
+    /// The prompt that it sends, if it stands in the pipe itself.
+    pub fn prompt(&self) -> Option<&Template> {
+        match &self.body {
+            Body::Prompt(prompt) => Some(prompt),
+            Body::Loop(rounds) => match &rounds.body {
+                RoundBody::Prompt(prompt) => Some(prompt),
+                RoundBody::Command(_) => None,
+            },
+            Body::Bash(_) | Body::Command(_) => None,
+        }
+    }
+
+    /// Its loop, if it is one.
+    pub fn rounds(&self) -> Option<&Rounds> {
+        match &self.body {
+            Body::Loop(rounds) => Some(rounds),
+            Body::Bash(_) | Body::Prompt(_) | Body::Command(_) => None,
+        }
+    }
+}
+
 /// What a node does.
 #[derive(Debug, Clone)]
 pub enum Body {

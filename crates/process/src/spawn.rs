@@ -29,6 +29,14 @@ impl BaseEnvironment {
         };
         Self { entries: by_name.into_iter().filter_map(entry).collect() }
     }
+
+    /// Whether there is a variable of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        let is_it = |entry: &CString| {
+            entry.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+        };
+        self.entries.iter().any(is_it)
+    }
 }
 
 /// What a process finds in its environment: what all have in common, and what is its own.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use omne_dag::{Fired, NodeIx, Scheduler, Standing};
 use omne_events::{
-    Digest, Event, GateDecided, GatePassed, GateWaiting, IterationStarted, NodeCompleted, NodeFailed, NodeId,
-    NodeKind, NodeStarted, PipeResumed, PipeStarted, PlanAction, Recorded, Timestamp, Usage,
+    Digest, Event, GateDecided, GatePassed, GateWaiting, IterationOutcome, IterationStarted, NodeCompleted,
+    NodeFailed, NodeId, NodeKind, NodeStarted, PipeResumed, PipeStarted, PlanAction, Recorded, Timestamp,
+    Usage,
 };
 use omne_pipe::Pipe;
 
@@ -159,7 +160,15 @@ impl RunState {
             }
             Event::IterationStarted(started) => self.iteration_started(started),
             Event::IterationCompleted(completed) => {
-                self.running_node(&completed.node_id, completed.attempt, kind).map(|_| ())
+                let node = self.running_node(&completed.node_id, completed.attempt, kind)?;
+                let rare = self.nodes[node].rare();
+                if completed.outcome != IterationOutcome::Failed {
+                    rare.rounds_ended = completed.iteration;
+                }
+                if let Some(usage) = completed.usage {
+                    *rare.using.get_or_insert_default() += usage;
+                }
+                Ok(())
             }
             Event::AgentStarted(started) => {
                 let node = self.running_node(&started.node_id, started.attempt, kind)?;
@@ -287,11 +296,13 @@ impl RunState {
                 PlanAction::Keep => {}
                 PlanAction::Rerun | PlanAction::Run | PlanAction::Continue => {
                     record.phase = NodePhase::Pending;
+                    record.goes_on = step.action == PlanAction::Continue;
                     record.attempts_before = record.attempt;
                     if let Some(rare) = &mut record.rare {
                         (rare.error, rare.message, rare.reason, rare.signal) = (None, None, None, None);
                         if step.action != PlanAction::Continue {
                             (rare.iteration, rare.session_id, rare.gate) = (None, None, None);
+                            rare.rounds_ended = 0;
                         }
                     }
                 }
@@ -340,6 +351,8 @@ impl RunState {
         if self.pipe.is_none() {
             self.loose[place].1 = started.kind;
         }
+        // Of an attempt that was cut off nobody says any more what it used in all.
+        self.used(place, None);
         let may_start = self.scheduler.as_ref().is_none_or(|s| s.may_start(NodeIx::new(place)));
         let record = &mut self.nodes[place];
         let why = match record.phase {
@@ -380,6 +393,7 @@ impl RunState {
         let place = self.running_node(&completed.node_id, completed.attempt, "node.completed")?;
         self.running -= 1;
         let record = &mut self.nodes[place];
+        record.goes_on = false;
         record.phase = NodePhase::Completed;
         record.ended_at = Some(at);
         record.duration_ms = Some(completed.duration_ms);
@@ -400,6 +414,7 @@ impl RunState {
         let place = self.running_node(&failed.node_id, failed.attempt, "node.failed")?;
         self.running -= 1;
         let record = &mut self.nodes[place];
+        record.goes_on = false;
         record.phase = if failed.retry_in_ms.is_some() { NodePhase::Retrying } else { NodePhase::Failed };
         record.ended_at = Some(at);
         record.duration_ms = Some(failed.duration_ms);
@@ -415,10 +430,12 @@ impl RunState {
         Ok(())
     }
 
+    /// An attempt used this; without a word of it, what its rounds used that ended.
     fn used(&mut self, place: usize, usage: Option<Usage>) {
-        if let Some(usage) = usage {
+        let using = self.nodes[place].rare.as_mut().and_then(|rare| rare.using.take());
+        if let Some(usage) = usage.or(using) {
             self.usage += usage;
-            *self.nodes[place].rare().usage.get_or_insert_default() += usage;
+            *self.nodes[place].rare().used.get_or_insert_default() += usage;
         }
     }
 
@@ -427,6 +444,9 @@ impl RunState {
         let rare = self.nodes[place].rare();
         let before = rare.iteration.unwrap_or(0);
         rare.iteration = Some(started.iteration);
+        if started.iteration == 1 {
+            rare.rounds_ended = 0;
+        }
         if started.session_id.is_some() {
             rare.session_id.clone_from(&started.session_id);
         }

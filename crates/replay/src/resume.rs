@@ -1,10 +1,10 @@
 //! What a resume does with each node, and why.
 
 use omne_dag::NodeIx;
-use omne_events::{NodeKind, PlanAction, PlanStep};
-use omne_pipe::{Identities, Pipe, difference};
+use omne_events::{ErrorKind, PlanAction, PlanStep};
+use omne_pipe::{Commands, Identities, Node, Pipe, difference};
 
-use crate::{NodePhase, RunState};
+use crate::{NodePhase, NodeRecord, RunState};
 
 /// How a run is to be resumed.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub struct Request<'a> {
     pub from: Vec<String>,
     /// Go on with this pipe instead of the one in the log.
     pub pipe: Option<&'a Pipe>,
+    /// The commands that it names, as they are now.
+    pub commands: Commands,
 }
 
 /// Why there is no plan.
@@ -38,7 +40,7 @@ pub fn plan(state: &RunState, request: &Request<'_>) -> Result<Vec<PlanStep>, Pl
         from.push(pipe.find(id).ok_or_else(|| PlanError::UnknownNode(id.clone()))?);
     }
     let below_from = pipe.graph().descendants(from.iter().copied());
-    let mut identities = Identities::new(pipe);
+    let mut identities = Identities::new(pipe, request.commands.clone());
     let mut steps: Vec<Option<(PlanAction, String)>> = vec![None; pipe.nodes().len()];
     for &node in pipe.graph().order() {
         let id = pipe.node(node).id.as_str();
@@ -94,20 +96,22 @@ fn step(
             None => (PlanAction::Keep, "it completed".into()),
         },
         NodePhase::Failed => {
-            let kind = record.error().map_or("crash", |error| error.kind.as_str());
-            (PlanAction::Rerun, format!("it failed ({kind})"))
-        }
-        NodePhase::Retrying => (PlanAction::Rerun, "it waited for another attempt".into()),
-        NodePhase::Running => {
-            let session = record.rare.as_ref().and_then(|rare| rare.session_id.as_ref());
-            let iteration = record.rare.as_ref().and_then(|rare| rare.iteration);
-            match (pipe.node(node).kind(), session, iteration, changed) {
-                (NodeKind::Loop, Some(_), Some(iteration), None) => {
-                    (PlanAction::Continue, format!("its loop was cut off in iteration {iteration}"))
+            let kind = record.error().map_or(ErrorKind::Crash, |error| error.kind);
+            let was_stopped = matches!(kind, ErrorKind::Interrupted | ErrorKind::Cancelled);
+            match next_round(record, pipe.node(node)).filter(|_| was_stopped && changed.is_none()) {
+                Some(round) => {
+                    (PlanAction::Continue, format!("its loop was stopped; it goes on with iteration {round}"))
                 }
-                _ => (PlanAction::Rerun, "it was cut off".into()),
+                None => (PlanAction::Rerun, format!("it failed ({})", kind.as_str())),
             }
         }
+        NodePhase::Retrying => (PlanAction::Rerun, "it waited for another attempt".into()),
+        NodePhase::Running => match next_round(record, pipe.node(node)).filter(|_| changed.is_none()) {
+            Some(round) => {
+                (PlanAction::Continue, format!("its loop was cut off; it goes on with iteration {round}"))
+            }
+            None => (PlanAction::Rerun, "it was cut off".into()),
+        },
         NodePhase::Waiting => (PlanAction::Continue, "its gate waits for a decision".into()),
         NodePhase::Blocked => {
             let cause = pipe.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
@@ -140,6 +144,15 @@ fn step(
     }
 }
 
+/// The round that a loop whose session is known goes on with: the one after the last that ended.
+fn next_round(record: &NodeRecord, node: &Node) -> Option<u32> {
+    let rare = record.rare.as_ref()?;
+    let rounds = node.rounds()?;
+    let next = rare.rounds_ended + 1;
+    let has_begun = rare.iteration.is_some() && rare.session_id.is_some();
+    (has_begun && next <= rounds.max_iterations).then_some(next)
+}
+
 fn kept(steps: &[Option<(PlanAction, String)>], node: NodeIx) -> bool {
     matches!(steps[node.place()], Some((PlanAction::Keep, _)))
 }
@@ -159,6 +172,7 @@ fn what_changed(
     let cause = new.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
     match cause {
         Some(cause) => format!("its dependency `{}` changed", new.node(*cause).id),
+        None if new.node(node).command().is_some() => "the text of its command changed".into(),
         None => "what it depends on changed".into(),
     }
 }

@@ -44,6 +44,10 @@ impl Snapshot {
             self.places.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
             self.places.retain(|(text, _)| text.len() > 1);
         }
+        if matches!(record.event, Event::NodeSpawned(_)) {
+            // All that it tells is a process and its program's place; a played node has none.
+            return;
+        }
         let text = format!("{}{}", record.event.kind(), self.details(&record.event));
         match record.event.node() {
             Some(node) => self.nodes.entry(node.to_string()).or_default().push(text),
@@ -109,10 +113,7 @@ impl Snapshot {
                     }
                 }
             }
-            Event::NodeSpawned(e) => {
-                let program = std::path::Path::new(e.program.as_str()).file_name();
-                write!(out, " #{} {}", e.attempt, program.unwrap_or_default().to_string_lossy())?;
-            }
+            Event::NodeSpawned(_) => {}
             Event::NodeCompleted(e) => {
                 write!(out, " #{}", e.attempt)?;
                 if let Some(code) = e.exit_code {

@@ -92,6 +92,8 @@ pub struct NodeRecord {
     pub attempt: u32,
     /// The attempts that earlier goes at the run made; retries count from here.
     pub attempts_before: u32,
+    /// The next attempt goes on where the last one was cut off.
+    pub goes_on: bool,
     /// The process of the last attempt.
     pub pid: Option<u32>,
     /// When the last attempt began.
@@ -127,10 +129,14 @@ pub struct NodeRecordRare {
     pub outputs: Option<Outputs>,
     /// Its capture, relative to the volume.
     pub output_path: Option<String>,
-    /// What its agents used, all attempts and rounds together.
-    pub usage: Option<Usage>,
+    /// What its agents used in attempts that ended.
+    pub(crate) used: Option<Usage>,
+    /// What they used in the rounds that ended of an attempt that has not.
+    pub(crate) using: Option<Usage>,
     /// The round that a loop is in.
     pub iteration: Option<u32>,
+    /// The last round that ended, of an attempt that a later one goes on with, too.
+    pub rounds_ended: u32,
     /// The agent's session.
     pub session_id: Option<String>,
     /// Its gate.
@@ -170,6 +176,18 @@ impl NodeRecord {
         self.rare.as_ref()?.message.as_deref()
     }
 
+    /// What its agents used, all attempts and rounds together.
+    pub fn usage(&self) -> Option<Usage> {
+        let rare = self.rare.as_ref()?;
+        match (rare.used, rare.using) {
+            (Some(mut used), Some(using)) => {
+                used += using;
+                Some(used)
+            }
+            (used, using) => used.or(using),
+        }
+    }
+
     /// What it gave to later nodes.
     pub fn outputs(&self) -> Option<&Outputs> {
         self.rare.as_ref()?.outputs.as_ref()
@@ -198,6 +216,7 @@ pub struct RunState {
     pub(crate) workspace: Option<Workspace>,
     pub(crate) host: Option<Host>,
     pub(crate) definition_sha256: Option<Digest>,
+    /// Of attempts that ended.
     pub(crate) usage: Usage,
     /// `None` for logs of omne-cli 0.2, which do not tell it.
     pub(crate) pipe: Option<Arc<Pipe>>,
@@ -302,7 +321,13 @@ impl RunState {
     }
     /// What its agents used in all.
     pub fn usage(&self) -> Usage {
-        self.usage
+        let mut usage = self.usage;
+        for node in &self.nodes {
+            if let Some(using) = node.rare.as_ref().and_then(|rare| rare.using) {
+                usage += using;
+            }
+        }
+        usage
     }
     /// The digest of its definition.
     pub fn definition_sha256(&self) -> Option<Digest> {

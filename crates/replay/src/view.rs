@@ -143,7 +143,7 @@ impl<'a> NodeView<'a> {
             reason: rare.and_then(|rare| rare.reason.as_deref()),
             outputs: record.outputs(),
             output_path: rare.and_then(|rare| rare.output_path.as_deref()),
-            usage: rare.and_then(|rare| rare.usage),
+            usage: record.usage(),
             gate: rare.and_then(|rare| rare.gate.as_ref()),
         }
     }

@@ -9,9 +9,9 @@ use std::{
 };
 
 use omne_events::{
-    Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, NodeKind, PipeStarted, WorkspaceMode,
+    Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, PipeStarted, RandomIds, WorkspaceMode,
 };
-use omne_exec::{LocalExecutor, Places};
+use omne_exec::{Funds, LocalExecutor, Places, Recording};
 use omne_pipe::{Pipe, Values, input_variable};
 use omne_process::find_program;
 use omne_replay::RunState;
@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Observer, Outcome, RunDir, RunError, Settings, Volume, WorkspaceError,
+    agents::{Programs, Roster},
     cancel::{forget_request, requested_by},
     remove_run,
     run::Run,
@@ -32,6 +33,8 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// Whether the first failure stops everything.
     pub fail_fast: bool,
+    /// The most that the run's agents may cost, in US dollars.
+    pub budget_usd: Option<f64>,
     /// The settings of the volume.
     pub settings: Settings,
     /// The environment of the process that asked.
@@ -43,7 +46,6 @@ pub struct Options {
 }
 
 /// A run to be.
-#[derive(Debug)]
 pub struct NewRun {
     /// Where.
     pub volume: Volume,
@@ -53,6 +55,10 @@ pub struct NewRun {
     pub inputs: Values,
     /// The workspace asked for.
     pub workspace: Option<WorkspaceMode>,
+    /// What is played instead of agents, and perhaps of bash nodes.
+    pub recording: Option<Recording>,
+    /// Where the run's directory is made, if not where the volume has its runs.
+    pub runs: Option<PathBuf>,
 }
 
 /// A run whose log is open and whose first events are about to be written.
@@ -66,6 +72,8 @@ pub struct Beginning {
     pub(crate) state: RunState,
     pub(crate) first: Event,
     pub(crate) jobs: usize,
+    pub(crate) roster: Roster,
+    pub(crate) recording: Option<Recording>,
     /// What people should know.
     pub warnings: Vec<String>,
 }
@@ -84,15 +92,19 @@ pub fn begin(
     clock: &dyn Clock,
     mut ids: Box<dyn IdGen>,
 ) -> Result<Beginning, RunError> {
-    let NewRun { volume, pipe, inputs, workspace } = new;
-    only_what_can_run(&pipe)?;
+    let NewRun { volume, pipe, inputs, workspace, recording, runs } = new;
+    let programs = if recording.is_some() { Programs::Played } else { Programs::Needed };
+    let roster = Roster::new(&pipe, &volume, options, programs, &|_| true)?;
     if volume.root().to_str().is_none() {
         // The log is text, and it tells where nodes ran.
         return Err(WorkspaceError::NotText(volume.root().to_owned()).into());
     }
     let choice = workspace::choose(&volume, workspace.or(pipe.workspace()))?;
     let id = ids.run_id(pipe.name(), clock.now());
-    let run = volume.run_dir(&id);
+    let run = match runs {
+        Some(runs) => RunDir { path: runs.join(id.as_str()), id: id.clone() },
+        None => volume.run_dir(&id),
+    };
     make_directories(&run)?;
     let made = choice.make(&volume, &id).map_err(RunError::from);
     let opened = made.and_then(|place| Ok((place, LockedLog::create(&run.log())?)));
@@ -114,17 +126,21 @@ pub fn begin(
         by: Some(options.by.clone()),
         distro_version: None,
     };
+    let mut warnings: Vec<String> = choice.warning.into_iter().collect();
+    warnings.extend(roster.warnings(&pipe));
     Ok(Beginning {
         volume,
         run,
         pipe,
         inputs,
         workspace: place.path.into(),
+        roster,
+        recording,
         log,
         state: RunState::new(),
         first: started.into(),
         jobs,
-        warnings: choice.warning.into_iter().collect(),
+        warnings,
     })
 }
 
@@ -135,8 +151,8 @@ pub fn execute(
     clock: &dyn Clock,
     observer: &mut dyn Observer,
 ) -> Result<(Outcome, RunState), RunError> {
-    let Beginning { volume, run, pipe, inputs, workspace, mut log, mut state, first, jobs, warnings } =
-        beginning;
+    let Beginning { volume, run, pipe, inputs, workspace, mut log, mut state, first, jobs, .. } = beginning;
+    let (roster, recording, warnings) = (beginning.roster, beginning.recording, beginning.warnings);
     for warning in warnings {
         observer.warn(&warning);
     }
@@ -157,8 +173,13 @@ pub fn execute(
         let what = what.to_owned();
         move |error: io::Error| RunError::System(what, Some(error))
     };
-    let mut executor = LocalExecutor::new(Arc::clone(&pipe), run.id.clone(), places.clone(), environment)
-        .map_err(failed("cannot take care of child processes"))?;
+    let funds = Funds { budget_usd: options.budget_usd, spent_usd: state.usage().cost_usd.unwrap_or(0.0) };
+    let mut ids = RandomIds;
+    let sessions = Box::new(move || ids.session_id());
+    let executor =
+        LocalExecutor::new(Arc::clone(&pipe), run.id.clone(), places.clone(), environment, sessions);
+    let mut executor =
+        executor.map_err(failed("cannot take care of child processes"))?.with_funds(funds).playing(recording);
     let waker = executor.waker().map_err(failed("cannot make a wake-up"))?;
     let durability = options.settings.durability;
     log.sync_in_background(durability, &places.workspace, Box::new(move || waker.wake()))?;
@@ -180,15 +201,9 @@ pub fn execute(
         fail_fast: options.fail_fast,
         durability,
         cancelled_by: &cancelled_by,
+        roster,
     };
     run.drive()
-}
-
-pub(crate) fn only_what_can_run(pipe: &Pipe) -> Result<(), RunError> {
-    match pipe.nodes().iter().find(|node| node.kind() != NodeKind::Bash) {
-        Some(node) => Err(RunError::Unsupported { node: node.id.to_string(), kind: node.kind().as_str() }),
-        None => Ok(()),
-    }
 }
 
 pub(crate) fn make_directories(run: &RunDir) -> Result<(), RunError> {

@@ -28,6 +28,11 @@ pub(crate) fn retry_delay(node: &Node, record: &NodeRecord, failed: &NodeFailed)
             | ErrorKind::BudgetExceeded
             | ErrorKind::HostMissing
     );
+    // Another try meets the same key, bill, model and request.
+    const HOPELESS: [&str; 4] =
+        ["authentication_failed", "billing_error", "model_not_found", "invalid_request"];
+    let class = failed.error.class.as_deref();
+    let hopeless = hopeless || class.is_some_and(|class| HOPELESS.contains(&class));
     let again = if retry.on.is_empty() { !hopeless } else { wanted };
     again.then(|| retry.delay_after(in_this_go))
 }
@@ -127,6 +132,21 @@ mod tests {
         assert!(retry_delay(&on_timeout, &record, &failed(1, ErrorKind::Timeout)).is_some());
         assert!(retry_delay(&on_timeout, &record, &failed(1, ErrorKind::Crash)).is_none());
         assert!(retry_delay(&node("{max: 1}"), &record, &failed(1, ErrorKind::Interrupted)).is_none());
+    }
+
+    #[test]
+    fn an_agent_is_asked_again_unless_the_answer_would_be_the_same() {
+        let record = NodeRecord::default();
+        let of = |node: &Node, class: &str| {
+            let mut failed = failed(1, ErrorKind::AgentError);
+            failed.error.class = Some(class.into());
+            retry_delay(node, &record, &failed).is_some()
+        };
+        let any = node("{max: 1}");
+        assert!(of(&any, "rate_limit") && of(&any, "server_error"));
+        assert!(!of(&any, "authentication_failed") && !of(&any, "invalid_request"));
+        let limited = node("{max: 1, on: [rate_limit]}");
+        assert!(of(&limited, "rate_limit") && !of(&limited, "server_error"));
     }
 
     #[test]

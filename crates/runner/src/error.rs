@@ -18,6 +18,8 @@ pub enum Class {
     Owned,
     /// The log is damaged.
     Damaged,
+    /// The program of an agent is missing.
+    Missing,
     /// A write failed; what is on disk is valid.
     Write,
     /// The operating system refused something else.
@@ -56,14 +58,30 @@ pub enum RunError {
     /// There is no plan for a resume.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The pipe needs what this executor has not.
-    #[error("node `{node}` is a {kind} node; this version runs bash nodes only")]
-    Unsupported {
-        /// The node.
-        node: String,
-        /// Its kind.
-        kind: &'static str,
+    /// An agent is not known, or can't be told what a node wants.
+    #[error(transparent)]
+    Agent(#[from] omne_agent::ConfigError),
+    /// An agent's program is not installed.
+    #[error("the agent `{agent}` is not installed: there is no program `{program}`")]
+    AgentMissing {
+        /// The agent.
+        agent: smol_str::SmolStr,
+        /// Its program.
+        program: String,
+        /// How it is installed, if that is known.
+        install: String,
     },
+    /// A command is not there or can't be used.
+    #[error("the command `{name}` can not be used")]
+    Command {
+        /// The command.
+        name: String,
+        /// What to do.
+        help: String,
+    },
+    /// A recording can't be read.
+    #[error(transparent)]
+    Recording(#[from] omne_exec::RecordingError),
     /// A directory can't be made.
     #[error("cannot {verb} `{}`", path.display())]
     Io {
@@ -86,7 +104,10 @@ impl RunError {
             RunError::Workspace(_)
             | RunError::Settings(_)
             | RunError::Plan(_)
-            | RunError::Unsupported { .. } => Class::Input,
+            | RunError::Agent(_)
+            | RunError::Command { .. } => Class::Input,
+            RunError::AgentMissing { .. } => Class::Missing,
+            RunError::Recording(_) => Class::NotFound,
             RunError::Volume(error) => error.class(),
             RunError::Open(OpenError::Owned { .. }) => Class::Owned,
             RunError::Open(OpenError::Io { .. })

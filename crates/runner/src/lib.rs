@@ -1,11 +1,13 @@
 //! Drives runs: decides from the state what starts, hands it to the executor,
 //! and writes what comes back into the log. Also where runs live on disk.
 
+mod agents;
 mod begin;
 mod cancel;
 mod decide;
 mod error;
 mod outputs;
+mod recorded;
 mod resume;
 mod run;
 mod settings;
@@ -15,10 +17,11 @@ mod workspace;
 pub use begin::{Beginning, NewRun, Options, begin, execute};
 pub use cancel::{Cancelled, cancel};
 pub use error::{Class, RunError};
+pub use recorded::{recording, recording_of};
 pub use resume::{OwnedResumption, Resumption, look_at, take_up};
 pub use run::{Observer, Outcome};
 pub use settings::{Settings, SettingsError};
-pub use volume::{Found, RunDir, Volume, VolumeError};
+pub use volume::{COMMAND_PLACES, Found, RunDir, Volume, VolumeError};
 pub use workspace::WorkspaceError;
 
 /// Removes a run with all that it left, its worktree through git.

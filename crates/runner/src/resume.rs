@@ -1,18 +1,19 @@
 //! From the log of a run that ended early to the same run under way again.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use omne_events::{
-    Chain, IdGen, LockedLog, LogReader, LogWriter, OpenError, PipeResumed, PlanAction, PlanStep, Tail,
+    Chain, IdGen, LockedLog, LogReader, LogWriter, NodeId, OpenError, PipeResumed, PlanAction, PlanStep, Tail,
 };
 use omne_exec::run_mark;
-use omne_pipe::Pipe;
+use omne_pipe::{Node, Pipe};
 use omne_process::end_marked;
 use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, fold, plan, verify};
 
 use crate::{
     Beginning, Options, RunDir, RunError, Volume,
-    begin::{host, jobs, make_directories, only_what_can_run, raw},
+    agents::{Programs, Roster, commands},
+    begin::{host, jobs, make_directories, raw},
     workspace,
 };
 
@@ -102,11 +103,14 @@ impl Resumption {
         from: Vec<String>,
         pipe: Option<Arc<Pipe>>,
     ) -> Result<Self, RunError> {
-        let plan = plan(&state, &Request { from, pipe: pipe.as_deref() })?;
+        let commands = match pipe.as_ref().or(state.pipe()) {
+            Some(pipe) => commands(pipe, volume),
+            None => return Err(PlanError::NoDefinition.into()),
+        };
+        let plan = plan(&state, &Request { from, pipe: pipe.as_deref(), commands })?;
         let differs = |pipe: &Arc<Pipe>| state.definition_sha256() != Some(pipe.definition_sha256());
         let changed = pipe.as_ref().is_some_and(differs);
         let pipe = pipe.or_else(|| state.pipe().cloned()).ok_or(PlanError::NoDefinition)?;
-        only_what_can_run(&pipe)?;
         Ok(Self { volume: volume.clone(), run, state, pipe, changed, plan })
     }
 
@@ -137,7 +141,11 @@ impl OwnedResumption {
     pub fn begin(self, options: &Options, ids: Box<dyn IdGen>) -> Result<Beginning, RunError> {
         let OwnedResumption { resumption, log } = self;
         let Resumption { volume, run, state, pipe, changed, plan } = resumption;
-        let mut warnings = Vec::new();
+        let kept: HashSet<&NodeId> =
+            plan.iter().filter(|step| step.action == PlanAction::Keep).map(|step| &step.node_id).collect();
+        let runs = |node: &Node| !kept.contains(&node.id);
+        let roster = Roster::new(&pipe, &volume, options, Programs::Needed, &runs)?;
+        let mut warnings = roster.warnings(&pipe);
         let left = end_marked(&run_mark(&run.id), GRACE);
         if left > 0 {
             warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
@@ -168,6 +176,19 @@ impl OwnedResumption {
         let jobs = jobs(options, &pipe);
         let inputs = state.inputs().clone();
         let first = resumed.into();
-        Ok(Beginning { volume, run, pipe, inputs, workspace, log, state, first, jobs, warnings })
+        Ok(Beginning {
+            volume,
+            run,
+            pipe,
+            inputs,
+            workspace,
+            log,
+            state,
+            first,
+            jobs,
+            roster,
+            recording: None,
+            warnings,
+        })
     }
 }

@@ -5,15 +5,15 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use omne_dag::{Fired, NodeIx};
 use omne_events::{
-    Clock, Durability, ErrorKind, Event, LogWriter, NodeFailed, NodeSkipped, NodeStarted, PipeCompleted,
-    PipeInterrupted, Recorded, milliseconds,
+    Clock, Digest, Durability, ErrorKind, Event, LogWriter, NodeFailed, NodeId, NodeSkipped, NodeStarted,
+    PipeCompleted, PipeInterrupted, Recorded, milliseconds,
 };
-use omne_exec::{Attempt, Emitted, EndReason, Execute, ExecuteError};
+use omne_exec::{Ask, Attempt, Emitted, EndReason, Execute, ExecuteError};
 use omne_pipe::{Bindings, Identities, Template, format_duration};
 use omne_process::Signal;
 use omne_replay::{NodePhase, RunState};
 
-use crate::{RunError, decide, outputs::Visible};
+use crate::{RunError, agents::Roster, decide, outputs::Visible};
 
 /// A node that ran this long is waited for on disk before anything that depends on it starts.
 const WORTH_WAITING: u64 = 100;
@@ -27,6 +27,9 @@ pub trait Observer {
 
     /// Called before each wait: when it wants to be called again even if nothing happens.
     fn tick(&mut self, state: &RunState) -> Option<Duration>;
+
+    /// An agent says something; it is in a capture, or will be.
+    fn live(&mut self, node: &NodeId, text: &str);
 
     /// Something that people should know and that is no event.
     fn warn(&mut self, message: &str);
@@ -64,6 +67,7 @@ pub(crate) struct Run<'a> {
     pub(crate) durability: Durability,
     /// Who asked for the run to be cancelled, if somebody has.
     pub(crate) cancelled_by: &'a dyn Fn() -> Option<String>,
+    pub(crate) roster: Roster,
 }
 
 struct Queues {
@@ -92,7 +96,7 @@ impl Run<'_> {
             ready: BinaryHeap::new(),
             held: Vec::new(),
             retries: BinaryHeap::new(),
-            identities: Identities::new(&pipe),
+            identities: Identities::new(&pipe, self.roster.commands.clone()),
             visible: Visible::new(pipe.nodes().len()),
             batch: Vec::new(),
             emitted: Vec::new(),
@@ -174,23 +178,27 @@ impl Run<'_> {
                 let reason = format!("`when` is false: {}", when.source());
                 self.record(queues, NodeSkipped { node_id: pipe.node(node).id.clone(), reason }.into())
             }
-            Err(error) => {
-                let (started, attempt) = self.started(queues, node);
-                let failed = NodeFailed {
-                    node_id: pipe.node(node).id.clone(),
-                    attempt,
-                    error: ErrorKind::SpawnFailed.into(),
-                    message: Some(format!("`when` can not be evaluated: {error}")),
-                    exit_code: None,
-                    signal: None,
-                    duration_ms: 0,
-                    retry_in_ms: None,
-                    usage: None,
-                };
-                self.record(queues, started)?;
-                self.record(queues, failed.into())
-            }
+            Err(error) => self.fail_before(queues, node, format!("`when` can not be evaluated: {error}")),
         }
+    }
+
+    /// A node that can't even be asked for what it is to do.
+    fn fail_before(&mut self, queues: &mut Queues, node: NodeIx, message: String) -> Result<(), RunError> {
+        let (started, attempt) = self.started(queues, node, None);
+        let node_id = started.node_id.clone();
+        let failed = NodeFailed {
+            node_id,
+            attempt,
+            error: ErrorKind::SpawnFailed.into(),
+            message: Some(message),
+            exit_code: None,
+            signal: None,
+            duration_ms: 0,
+            retry_in_ms: None,
+            usage: None,
+        };
+        self.record(queues, started.into())?;
+        self.record(queues, failed.into())
     }
 
     fn bindings(&self, template: &Template) -> Bindings {
@@ -211,20 +219,51 @@ impl Run<'_> {
         bindings
     }
 
-    fn started(&self, queues: &mut Queues, node: NodeIx) -> (Event, u32) {
+    fn started(
+        &self,
+        queues: &mut Queues,
+        node: NodeIx,
+        asked: Option<(&Ask, Digest)>,
+    ) -> (NodeStarted, u32) {
         let attempt = self.state.node(node).attempt + 1;
         let Some(pipe) = self.state.pipe() else { unreachable!("a run that is driven has a pipe") };
+        let node_sha256 = Some(queues.identities.of(pipe, self.state.inputs(), node));
+        let ask = asked.map(|(ask, _)| ask);
+        let node = pipe.node(node);
         let started = NodeStarted {
-            node_id: pipe.node(node).id.clone(),
-            kind: pipe.node(node).kind(),
+            node_id: node.id.clone(),
+            kind: node.kind(),
             attempt,
-            node_sha256: Some(queues.identities.of(pipe, self.state.inputs(), node)),
-            prompt_sha256: None,
-            name: None,
-            model: None,
-            agent: None,
+            node_sha256,
+            prompt_sha256: asked.map(|(_, digest)| digest),
+            name: node.command().map(|name| name.as_str().into()),
+            model: ask.and_then(|ask| ask.model.clone()),
+            agent: ask.map(|ask| ask.agent.name.clone()),
         };
-        (started.into(), attempt)
+        (started, attempt)
+    }
+
+    /// Records that a node starts. `None` when it failed before: its prompt can't be made.
+    fn attempt(&mut self, queues: &mut Queues, node: NodeIx) -> Result<Option<Attempt>, RunError> {
+        let Some(pipe) = self.state.pipe().cloned() else { return Ok(None) };
+        let mut ask = None;
+        let mut digest = None;
+        if let Some(template) = self.roster.prompt(pipe.node(node)) {
+            let bindings = self.bindings(template);
+            ask = self.roster.ask(&pipe, node, self.state.node(node), bindings);
+            let first = ask.as_ref().and_then(|ask| ask.first_iteration(pipe.node(node)));
+            match ask.as_ref().map(|ask| ask.render(first)).transpose() {
+                Ok(prompt) => digest = prompt.map(Digest::of),
+                Err(error) => {
+                    self.fail_before(queues, node, format!("the prompt can not be made: {error}"))?;
+                    return Ok(None);
+                }
+            }
+        }
+        let (started, number) = self.started(queues, node, ask.as_deref().zip(digest));
+        self.record(queues, started.into())?;
+        let env = queues.visible.variables(&self.state, node);
+        Ok(Some(Attempt { node, number, env, ask }))
     }
 
     /// Starts as many nodes as may run: first all their starts are written, then they are spawned.
@@ -244,15 +283,17 @@ impl Run<'_> {
             while self.state.running() < self.jobs
                 && let Some(Reverse(node)) = queues.ready.pop()
             {
-                let (started, number) = self.started(queues, node);
-                self.record(queues, started)?;
-                let env = queues.visible.variables(&self.state, node);
-                attempts.push(Attempt { node, number, env });
-            }
-            if attempts.is_empty() {
-                return Ok(());
+                attempts.extend(self.attempt(queues, node)?);
             }
             self.flush(queues)?;
+            if attempts.is_empty() {
+                // What failed before it began makes room, too.
+                self.release(queues)?;
+                if queues.ready.is_empty() || self.state.running() >= self.jobs {
+                    return Ok(());
+                }
+                continue;
+            }
             for attempt in attempts {
                 self.execute.start(attempt, &mut queues.emitted);
             }
@@ -300,6 +341,8 @@ impl Run<'_> {
                     }
                 }
                 Emitted::Signal(signal) => self.stop(queues, Stop::Interrupted(signal)),
+                Emitted::Live { node, text } => self.observer.live(&node, &text),
+                Emitted::Notice(notice) => self.observer.warn(&notice),
             }
         }
         Ok(())

@@ -1,10 +1,12 @@
 //! `omne.toml`: settings of a volume, all optional.
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
+use omne_agent::AgentConfig;
 use omne_events::Durability;
 use serde::Deserialize;
 
@@ -19,9 +21,9 @@ pub struct Settings {
     pub durability: Durability,
     /// The agent of AI nodes where neither node nor pipe names one.
     pub agent: Option<String>,
-    /// Further agents.
+    /// Further agents, and what is different of the built-in ones.
     #[serde(default)]
-    pub agents: toml::Table,
+    pub agents: BTreeMap<String, AgentConfig>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -100,7 +102,13 @@ mod tests {
         let settings = load("jobs = 3\ndurability = \"strict\"\n[limits]\noutput_bytes = 10").unwrap();
         assert_eq!((settings.jobs.unwrap().get(), settings.limits.output_bytes), (3, 10));
         assert_eq!(settings.durability, Durability::Strict);
-        for bad in ["job = 3", "jobs = 0", "durability = \"yes\"", "[limits]\nbytes = 1"] {
+        for bad in [
+            "job = 3",
+            "jobs = 0",
+            "durability = \"yes\"",
+            "[limits]\nbytes = 1",
+            "[agents.x]\nprogramm = 'y'",
+        ] {
             assert!(load(bad).is_err(), "{bad}");
         }
     }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use omne_events::RunId;
+use omne_pipe::Command;
 use omne_replay::{RunPhase, RunState};
 
 use crate::Class;
@@ -104,6 +105,9 @@ impl VolumeError {
     }
 }
 
+/// Where commands are, in the order they are looked for.
+pub const COMMAND_PLACES: [&str; 4] = ["dist/cmds", "dist/skills", "core/cmds", "core/skills"];
+
 /// The endings of pipe files, in the order they are looked for.
 const PIPE_ENDINGS: [&str; 3] = ["md", "yaml", "yml"];
 
@@ -153,6 +157,23 @@ impl Volume {
     /// A place below `.omne/`.
     pub fn place(&self, below: &str) -> PathBuf {
         self.root.join(".omne").join(below)
+    }
+
+    /// The command called `name`.
+    ///
+    /// # Errors
+    /// That it is not there or can't be used, and what to do, for people.
+    pub fn command(&self, name: &str) -> Result<Command, String> {
+        for place in COMMAND_PLACES {
+            let shown = format!(".omne/{place}/{name}.md");
+            match std::fs::read(self.place(place).join(format!("{name}.md"))) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("`{shown}` can not be read: {error}")),
+                Ok(bytes) => return Command::parse(&bytes).map_err(|why| format!("mend `{shown}`: {why}")),
+            }
+        }
+        let others = COMMAND_PLACES[1..].join(", ");
+        Err(format!("make `.omne/dist/cmds/{name}.md`; it is looked for in {others}, too"))
     }
 
     /// The directory of a run, whether it is there or not.

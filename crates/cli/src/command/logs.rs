@@ -1,5 +1,7 @@
 //! `logs`: what nodes printed.
 
+mod agent;
+
 use std::{
     fs::File,
     io::{self, IsTerminal, Read, Seek, SeekFrom, Write},
@@ -61,9 +63,17 @@ pub(super) fn logs(args: &args::Logs, context: &Context) -> Result<ExitCode> {
             )
             .help("`omne events` shows the iterations"));
         };
-        let until = of(iteration + 1);
+        // It ends where the mark of the next one begins.
+        let next = rounds.iter().find(|(id, _, at)| id == node && *at > from);
+        let until = next.map(|(_, n, at)| at - format!("=== omne:iteration:{n} ===\n").len() as u64);
         out.copy(&capture(node), from, until)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let (true, Some(node), false) = (args.follow, &args.node, args.stderr)
+        && let Some(agent) = agent::Attempts::of(&run, node)?.agent
+    {
+        let agent = context.agent(&volume, &agent)?;
+        return agent::follow(&run, node, agent.dialect, &mut out).map(|()| ExitCode::SUCCESS);
     }
     let several = nodes.len() > 1;
     let mut shown = false;

@@ -35,7 +35,7 @@ pub(super) fn run(args: &args::Run, context: &Context) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let fail_fast = if args.fail_fast { FailFast::Yes } else { FailFast::No };
-    let options = context.options(&volume, args.jobs, fail_fast)?;
+    let options = context.options(&volume, args.jobs, fail_fast, args.money.budget)?;
     if exists == Exists::No {
         make_volume(volume.root())?;
     }
@@ -43,7 +43,11 @@ pub(super) fn run(args: &args::Run, context: &Context) -> Result<ExitCode> {
         args::Workspace::Worktree => WorkspaceMode::Worktree,
         args::Workspace::Root => WorkspaceMode::Root,
     });
-    let new = NewRun { volume, pipe, inputs, workspace };
+    let recording = match &args.agent_replay {
+        Some(run) => Some(omne_runner::recording(&volume.resolve(run)?, omne_exec::Bash::Real)?),
+        None => None,
+    };
+    let new = NewRun { volume, pipe, inputs, workspace, recording, runs: None };
     let beginning = begin(new, &options, &context.clock, context.ids())?;
     drive(beginning, &options, args.show, context)
 }
@@ -81,7 +85,7 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let options = context.options(&volume, args.jobs, FailFast::No)?;
+    let options = context.options(&volume, args.jobs, FailFast::No, args.money.budget)?;
     if !args.show.quiet {
         let plan = render::resume_plan(&owned.resumption.plan, context.paint_errors());
         std::io::stderr().lock().write_all(plan.as_bytes())?;

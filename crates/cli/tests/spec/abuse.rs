@@ -145,16 +145,6 @@ fn a_run_directory_without_a_log_hides_no_other_run() {
 }
 
 #[test]
-fn agent_nodes_are_refused_before_anything_is_written() {
-    let sandbox = Sandbox::new();
-    sandbox.pipe("nodes: [{id: a, prompt: think}]");
-    let run = sandbox.omne(&["run", "p"]);
-    assert_eq!(run.code, 2);
-    assert!(run.stderr.contains("node `a` is a prompt node"), "{run:?}");
-    assert!(!sandbox.path(".omne/var").exists());
-}
-
-#[test]
 fn a_log_of_omne_cli_0_2_is_read() {
     let sandbox = Sandbox::bare();
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/logs/omne-cli-0.2.jsonl");

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the binary is started as a user would start it")]
 
 mod abuse;
+mod agents;
 mod ends;
 mod inspect;
 mod resume;

@@ -74,6 +74,38 @@ impl Sandbox {
         self.file(&format!(".omne/dist/hooks/{name}.sh"), script)
     }
 
+    /// An agent that does what `script` says when `node` asks it.
+    pub(crate) fn agent(&self, node: &str, script: &str) -> &Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_omne")).with_file_name("examples/scripted_agent");
+        assert!(program.exists(), "`cargo test` builds it; else `cargo build --examples`");
+        self.file(".omne/omne.toml", format!("[agents.claude]\nprogram = {program:?}\n"));
+        self.file(&format!("agent.{node}"), script)
+    }
+
+    /// What an agent was given, call by call.
+    pub(crate) fn calls(&self, node: &str) -> Vec<serde_json::Value> {
+        let calls = std::fs::read_to_string(self.path(&format!("agent.{node}.calls"))).unwrap_or_default();
+        calls.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The events of the newest run, of these types.
+    pub(crate) fn events(&self, types: &[&str]) -> Vec<serde_json::Value> {
+        let log = std::fs::read_to_string(self.log()).unwrap();
+        let events = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        events.filter(|event| types.contains(&event["type"].as_str().unwrap())).collect()
+    }
+
+    /// A node of the newest run, as its status tells it.
+    pub(crate) fn node(&self, id: &str) -> serde_json::Value {
+        let status = self.omne(&["status", "@last", "--json"]).json();
+        status["nodes"].as_array().unwrap().iter().find(|node| node["id"] == id).unwrap().clone()
+    }
+
+    /// What a node of the newest run printed.
+    pub(crate) fn capture(&self, node: &str) -> String {
+        std::fs::read_to_string(self.log().with_file_name(format!("nodes/{node}.out"))).unwrap_or_default()
+    }
+
     pub(crate) fn git(&self, args: &[&str]) -> &Self {
         let status = Command::new("git")
             .args(["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "init.defaultBranch=main"])

@@ -2,9 +2,10 @@
 
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
-use omne_events::{ErrorKind, NodeFailed, NodeId, milliseconds};
+use omne_events::{ErrorKind, NodeError, NodeFailed, NodeId, Usage, milliseconds};
 use omne_pipe::format_duration;
 use omne_process::Ended;
+use smol_str::SmolStr;
 
 use crate::port::EndReason;
 
@@ -14,6 +15,8 @@ const MOST_MESSAGE: usize = 1024;
 /// Why an attempt was ended from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
+    /// Its agent was silent for longer than it may.
+    Idle(Duration),
     /// It ran longer than it may.
     Timeout(Duration),
     /// Its gate did.
@@ -23,15 +26,29 @@ pub(crate) enum Cause {
 }
 
 /// A failure before it has its place in the log.
+#[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
+    pub(crate) class: Option<SmolStr>,
     pub(crate) message: String,
-    pub(crate) status: Option<ExitStatus>,
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    /// Few have it, and all are moved about.
+    pub(crate) usage: Option<Box<Usage>>,
 }
 
 impl Failure {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), status: None }
+        Self { kind, class: None, message: message.into(), code: None, signal: None, usage: None }
+    }
+
+    pub(crate) fn with_status(self, status: ExitStatus) -> Self {
+        Self { code: status.code(), signal: status.signal(), ..self }
+    }
+
+    /// The text of an agent can not be kept.
+    pub(crate) fn capture(error: &io::Error) -> Self {
+        Self::new(ErrorKind::SpawnFailed, format!("the output can not be kept: {error}"))
     }
 
     /// The event; the runner decides about another attempt.
@@ -40,45 +57,56 @@ impl Failure {
         NodeFailed {
             node_id,
             attempt,
-            error: self.kind.into(),
+            error: NodeError { kind: self.kind, class: self.class },
             message: (!message.is_empty()).then_some(message),
-            exit_code: self.status.and_then(|status| status.code()),
-            signal: self.status.and_then(|status| status.signal()),
+            exit_code: self.code,
+            signal: self.signal,
             duration_ms: milliseconds(duration),
             retry_in_ms: None,
-            usage: None,
+            usage: self.usage.map(|usage| *usage),
         }
     }
+}
+
+/// What it means that an attempt was ended from here; `tail` is the end of what it printed as errors.
+pub(crate) fn of_cause(cause: Cause, tail: &str) -> Failure {
+    let with_tail = |text: String| if tail.trim().is_empty() { text } else { format!("{text}\n{tail}") };
+    let (kind, message) = match cause {
+        Cause::Timeout(limit) => {
+            (ErrorKind::Timeout, with_tail(format!("it ran longer than {}", format_duration(limit))))
+        }
+        Cause::Idle(limit) => {
+            (ErrorKind::Timeout, with_tail(format!("the agent was silent for {}", format_duration(limit))))
+        }
+        Cause::GateTimeout(limit) => (
+            ErrorKind::GateTimeout,
+            with_tail(format!("the gate ran longer than {}", format_duration(limit))),
+        ),
+        Cause::Asked(EndReason::RunTimeout) => {
+            (ErrorKind::Timeout, with_tail("the whole run took longer than it may".into()))
+        }
+        Cause::Asked(EndReason::Cancelled) => (ErrorKind::Cancelled, "the run was cancelled".into()),
+        Cause::Asked(EndReason::Interrupted) => (ErrorKind::Interrupted, "the runner was interrupted".into()),
+    };
+    Failure::new(kind, message)
+}
+
+/// It printed more than it may.
+pub(crate) fn of_output_limit(output_limit: u64) -> Failure {
+    let message = format!("it printed more than {output_limit} bytes; `limits.output_bytes` sets the limit");
+    Failure::new(ErrorKind::OutputLimit, message)
 }
 
 /// What the end of a node's own process means; `None` when it went well.
 pub(crate) fn of_process(ended: &Ended, cause: Option<Cause>, output_limit: u64) -> Option<Failure> {
     let tail = ended.stderr.tail_text();
-    let with_tail = |text: String| if tail.trim().is_empty() { text } else { format!("{text}\n{tail}") };
-    let (kind, message) = match cause {
-        Some(Cause::Timeout(limit)) => {
-            (ErrorKind::Timeout, with_tail(format!("it ran longer than {}", format_duration(limit))))
-        }
-        Some(Cause::GateTimeout(limit)) => (
-            ErrorKind::GateTimeout,
-            with_tail(format!("the gate ran longer than {}", format_duration(limit))),
-        ),
-        Some(Cause::Asked(EndReason::RunTimeout)) => {
-            (ErrorKind::Timeout, with_tail("the whole run took longer than it may".into()))
-        }
-        Some(Cause::Asked(EndReason::Cancelled)) => (ErrorKind::Cancelled, "the run was cancelled".into()),
-        Some(Cause::Asked(EndReason::Interrupted)) => {
-            (ErrorKind::Interrupted, "the runner was interrupted".into())
-        }
-        None if ended.over_limit => {
-            let message =
-                format!("it printed more than {output_limit} bytes; `limits.output_bytes` sets the limit");
-            (ErrorKind::OutputLimit, message)
-        }
+    let failure = match cause {
+        Some(cause) => of_cause(cause, &tail),
+        None if ended.over_limit => of_output_limit(output_limit),
         None if ended.status.success() => return None,
-        None => (ErrorKind::Crash, tail),
+        None => Failure::new(ErrorKind::Crash, tail),
     };
-    Some(Failure { kind, message, status: Some(ended.status) })
+    Some(failure.with_status(ended.status))
 }
 
 /// Why a process could not be started.

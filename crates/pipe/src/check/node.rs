@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use omne_dag::TriggerRule;
 use omne_events::{ErrorKind, NodeId};
+use smol_str::SmolStr;
 
 use super::{Draft, Scope, Use, bad_name, bash, locate, top};
 use crate::{
@@ -151,8 +152,7 @@ fn body(
             template(text, Template::text, Scope::Node, source, names, faults)
                 .map(|prompt| Body::Prompt(Box::new(prompt)))
         }
-        "command" => file(fields, "command", Code::MissingCommand, |name| lookup.command(name), faults)
-            .map(Body::Command),
+        "command" => by_name(fields, Scope::Node, lookup, names, faults).map(Body::Command),
         _ => rounds(fields.get("loop")?, source, lookup, names, faults)
             .map(|rounds| Body::Loop(Box::new(rounds))),
     }
@@ -172,8 +172,7 @@ fn rounds(
             .text("prompt", faults)
             .and_then(|text| template(text, Template::text, Scope::Loop, source, names, faults))
             .map(RoundBody::Prompt),
-        (false, true) => file(&fields, "command", Code::MissingCommand, |name| lookup.command(name), faults)
-            .map(RoundBody::Command),
+        (false, true) => by_name(&fields, Scope::Loop, lookup, names, faults).map(RoundBody::Command),
         (true, true) => {
             let at = fields.key_at("command").unwrap_or(top(tree.at));
             faults
@@ -323,12 +322,32 @@ fn cwd(fields: &Fields<'_>, faults: &mut Faults) -> Option<String> {
     Some(text.value.to_owned())
 }
 
+/// The name of a command, with the names in its text.
+fn by_name(
+    fields: &Fields<'_>,
+    scope: Scope,
+    lookup: &dyn Lookup,
+    names: &mut Vec<Use>,
+    faults: &mut Faults,
+) -> Option<FileName> {
+    let at = fields.get("command")?.at;
+    let mut used = Vec::new();
+    let look = |name: &str| {
+        used.extend(lookup.command(name)?.map(|command| command.names.clone()).unwrap_or_default());
+        Ok(())
+    };
+    let command = file(fields, "command", Code::MissingCommand, look, faults)?;
+    let name: SmolStr = command.as_str().into();
+    names.extend(used.into_iter().map(|used| Use { name: used, at, scope, command: Some(name.clone()) }));
+    Some(command)
+}
+
 /// The name of a file below `dist/` that has to exist.
 fn file(
     fields: &Fields<'_>,
     key: &'static str,
     missing: Code,
-    lookup: impl Fn(&str) -> Result<(), String>,
+    mut lookup: impl FnMut(&str) -> Result<(), String>,
     faults: &mut Faults,
 ) -> Option<FileName> {
     let text = fields.text(key, faults)?;
@@ -353,7 +372,7 @@ fn template(
 ) -> Option<Template> {
     match parse(text.value) {
         Ok((template, found)) => {
-            names.extend(found.into_iter().map(|name| Use { name, at: text.at, scope }));
+            names.extend(found.into_iter().map(|name| Use { name, at: text.at, scope, command: None }));
             Some(template)
         }
         Err(error) => {

@@ -28,9 +28,18 @@ pub(super) fn check(
             let of = ancestors.get_or_init(|| graph.ancestors(omne_dag::NodeIx::new(place)));
             index.get(id).is_some_and(|ix| of[ix.place()])
         };
-        for Use { name, at, scope } in &draft.names {
+        for Use { name, at, scope, command } in &draft.names {
             let known = Known { inputs, index, scope: *scope, is_ancestor: &is_ancestor };
-            known.check(name, |needle| locate(source, *at, needle), faults);
+            let before = faults.0.len();
+            match command {
+                None => known.check(name, |needle| locate(source, *at, needle), faults),
+                Some(command) => {
+                    known.check(name, |_| *at, faults);
+                    for fault in &mut faults.0[before..] {
+                        fault.message = format!("in the command `{command}`: {}", fault.message);
+                    }
+                }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ impl Lookup for EmptyVolume {
     fn gate(&self, name: &str) -> Result<(), String> {
         Err(format!("make `.omne/dist/hooks/{name}.sh`"))
     }
-    fn command(&self, name: &str) -> Result<(), String> {
+    fn command(&self, name: &str) -> Result<Option<Arc<Command>>, String> {
         Err(format!("make `.omne/dist/cmds/{name}.md`"))
     }
 }
@@ -192,4 +192,30 @@ proptest::proptest! {
             }
         }
     }
+}
+
+/// A volume with one command.
+struct OneCommand(&'static str);
+
+impl Lookup for OneCommand {
+    fn gate(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn command(&self, _: &str) -> Result<Option<Arc<Command>>, String> {
+        Command::parse(self.0.as_bytes()).map(|command| Some(Arc::new(command)))
+    }
+}
+
+#[test]
+fn the_names_in_a_commands_text_are_checked_where_the_pipe_names_it() {
+    let text = "name: p\nversion: 1\ninputs: {what: {default: x}}\nnodes:\n- id: a\n  command: plan\n";
+    let messages = |command: &'static str| -> Vec<String> {
+        let source = Source::new("p.yaml", text.as_bytes().to_vec()).unwrap();
+        let checked = check(&source, &OneCommand(command));
+        checked.diagnostics.iter().map(|d| format!("{}:{}", d.at.unwrap().line, d.message)).collect()
+    };
+    assert_eq!(messages("Plan {{ inputs.what }}"), [""; 0]);
+    assert_eq!(messages("Plan {{ inputs.wat }}"), ["6:in the command `plan`: the pipe has no input `wat`"]);
+    assert_eq!(messages("{{ nodes.b.output }}"), ["6:in the command `plan`: the pipe has no node `b`"]);
+    assert_eq!(messages("---\nx: y\n"), ["6:the command `plan` can not be used"]);
 }

@@ -78,7 +78,9 @@ impl Story {
             node_id: id(node),
             kind: self.pipe.node(ix).kind(),
             attempt,
-            node_sha256: Some(Identities::new(&self.pipe).of(&self.pipe, &inputs, ix)),
+            node_sha256: Some(
+                Identities::new(&self.pipe, omne_pipe::Commands::new()).of(&self.pipe, &inputs, ix),
+            ),
             prompt_sha256: None,
             name: None,
             model: None,

@@ -1,0 +1,501 @@
+//! One attempt at an AI node: a prompt, or the rounds of a loop, each a try of
+//! the agent's program. It knows no process: bytes and ends come in, events
+//! and what to do next come out, so that a recording is played through the
+//! very same code.
+
+mod files;
+mod recording;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use omne_agent::{
+    Agent, Call, CommandLine, Exit, Failure as AgentFailure, Item, Parser, Scanner, Sentinel, Session,
+    Verdict, class,
+};
+use omne_events::{
+    AgentStarted, AgentTool, Digest, ErrorKind, IterationCompleted, IterationOutcome, IterationStarted,
+    NodeId, Usage,
+};
+use omne_pipe::{Bindings, Node, Rounds, Template};
+use smol_str::SmolStr;
+
+use crate::{Emitted, node::verdict::Failure};
+
+pub(crate) use files::{Ended, Names, TryEnd, write_whole};
+use files::{Lazy, Text, add_line};
+pub(crate) use recording::copy;
+pub use recording::{Bash, Recording, RecordingError};
+
+/// What an AI node asks, of whom.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The prompt.
+    pub prompt: Template,
+    /// What it is filled with; each round sets its own number.
+    pub bindings: Bindings,
+    /// The agent.
+    pub agent: Arc<Agent>,
+    /// The agent's program, found.
+    pub program: PathBuf,
+    /// The model, if one is asked for.
+    pub model: Option<SmolStr>,
+    /// The tools that it may use without asking.
+    pub tools: Option<Vec<SmolStr>>,
+    /// What the node cost in earlier attempts, in US dollars.
+    pub spent_usd: f64,
+    /// Where an earlier attempt left off.
+    pub goes_on: Option<GoesOn>,
+}
+
+/// Where a loop goes on.
+#[derive(Debug, Clone)]
+pub struct GoesOn {
+    /// With this round.
+    pub iteration: u32,
+    /// In this session.
+    pub session: Option<String>,
+}
+
+impl Ask {
+    /// The round that the attempt begins with; `None` when it is no loop.
+    pub fn first_iteration(&self, node: &Node) -> Option<u32> {
+        node.rounds().map(|_| self.goes_on.as_ref().map_or(1, |goes_on| goes_on.iteration))
+    }
+
+    /// The prompt of a round.
+    ///
+    /// # Errors
+    /// When the template can't be filled in.
+    pub fn render(&self, iteration: Option<u32>) -> Result<String, omne_pipe::TemplateError> {
+        let mut bindings = self.bindings.clone();
+        if let Some(iteration) = iteration {
+            bindings.iteration(iteration);
+        }
+        self.prompt.render(&bindings)
+    }
+}
+
+/// The money of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Funds {
+    /// The most it may cost, in US dollars.
+    pub budget_usd: Option<f64>,
+    /// What it cost so far.
+    pub spent_usd: f64,
+}
+
+impl Funds {
+    fn over(&self) -> Option<String> {
+        let budget = self.budget_usd.filter(|budget| self.spent_usd > *budget)?;
+        Some(format!("the run cost {:.4} USD, over its budget of {budget} USD", self.spent_usd))
+    }
+
+    fn left(&self) -> Option<f64> {
+        self.budget_usd.map(|budget| (budget - self.spent_usd).max(0.0))
+    }
+}
+
+/// What follows from the end of a try.
+pub(crate) enum Next {
+    /// Another try.
+    Again,
+    /// The attempt succeeded.
+    Done(Done),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// A success before it is an event.
+pub(crate) struct Done {
+    pub(crate) bytes: u64,
+    pub(crate) sha256: Digest,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) denied: Vec<SmolStr>,
+}
+
+/// A try that is to be started.
+pub(crate) struct Start {
+    pub(crate) line: CommandLine,
+    pub(crate) prompt: String,
+    pub(crate) iteration: Option<u32>,
+}
+
+/// An attempt at an AI node.
+pub(crate) struct AgentRun {
+    pub(crate) ask: Box<Ask>,
+    id: NodeId,
+    attempt: u32,
+    rounds: Option<Rounds>,
+    budget_usd: Option<f64>,
+    max_turns: Option<u32>,
+    args: Vec<String>,
+    directory: PathBuf,
+    text: Text,
+    stream: Lazy,
+    /// Of a loop; from 1.
+    iteration: u32,
+    session: Option<String>,
+    is_resumed: bool,
+    usage: Option<Usage>,
+    denied: Vec<SmolStr>,
+    tries: usize,
+    this: Try,
+}
+
+/// The try under way.
+struct Try {
+    parser: Parser,
+    scanner: Scanner,
+    from: u64,
+    heard_partial: bool,
+}
+
+/// Where the session ids of agents come from.
+pub(crate) type Sessions<'a> = &'a mut dyn FnMut() -> String;
+
+impl AgentRun {
+    pub(crate) fn new(ask: Box<Ask>, node: &Node, attempt: u32, directory: &Path) -> io::Result<Self> {
+        let ai = node.ai.as_deref();
+        let capture = directory.join(format!("{}.out", node.id));
+        let text = match ask.goes_on {
+            Some(_) => Text::go_on(capture)?,
+            None => Text::new(capture),
+        };
+        let names = Names { node: node.id.as_str(), attempt };
+        let parser = Parser::new(ask.agent.dialect);
+        Ok(Self {
+            id: node.id.clone(),
+            attempt,
+            rounds: node.rounds().cloned(),
+            budget_usd: ai.and_then(|ai| ai.budget_usd),
+            max_turns: ai.and_then(|ai| ai.max_turns).map(std::num::NonZeroU32::get),
+            args: ai.map(|ai| ai.agent_args.clone()).unwrap_or_default(),
+            stream: Lazy::new(directory.join(names.stream())),
+            directory: directory.to_owned(),
+            text,
+            iteration: ask.first_iteration(node).unwrap_or(0),
+            session: ask.goes_on.as_ref().and_then(|goes_on| goes_on.session.clone()),
+            is_resumed: false,
+            usage: None,
+            denied: Vec::new(),
+            tries: 0,
+            this: Try { parser, scanner: Scanner::default(), from: 0, heard_partial: false },
+            ask,
+        })
+    }
+
+    fn iteration(&self) -> Option<u32> {
+        self.rounds.as_ref().map(|_| self.iteration)
+    }
+
+    /// Begins a try: its session, its mark in the capture, its event. The program is started once that is in the log.
+    pub(crate) fn begin_try(
+        &mut self,
+        funds: &Funds,
+        sessions: Sessions<'_>,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<Start, Failure> {
+        if let Some(over) = funds.over() {
+            return Err(Failure::new(ErrorKind::BudgetExceeded, over));
+        }
+        let fresh = self.rounds.as_ref().is_none_or(|rounds| rounds.fresh_context);
+        let known = self.session.take().filter(|_| !fresh && self.ask.agent.resumes());
+        self.is_resumed = known.is_some();
+        self.session = known.or_else(|| self.ask.agent.names_sessions().then(sessions));
+        let session = match &self.session {
+            None => Session::Unnamed,
+            Some(session) if self.is_resumed => Session::Resumed(session),
+            Some(session) => Session::New(session),
+        };
+        let iteration = self.iteration();
+        let prompt = self
+            .ask
+            .render(iteration)
+            .map_err(|error| Failure::new(ErrorKind::SpawnFailed, format!("the prompt: {error}")))?;
+        let own_left = self.budget_usd.map(|budget| (budget - self.spent()).max(0.0));
+        let budget = [own_left, funds.left()].into_iter().flatten().reduce(f64::min);
+        let call = Call {
+            prompt: &prompt,
+            session,
+            model: self.ask.model.as_deref(),
+            tools: self.ask.tools.as_deref(),
+            turns: self.max_turns,
+            budget,
+            args: &self.args,
+        };
+        let line = self.ask.agent.command_line(&call);
+        let line = line.map_err(|error| Failure::new(ErrorKind::SpawnFailed, error.to_string()))?;
+        self.this = Try {
+            parser: Parser::new(self.ask.agent.dialect),
+            scanner: Scanner::new(self.rounds.as_ref().map(|rounds| rounds.until.as_str())),
+            from: self.stream.bytes,
+            heard_partial: false,
+        };
+        self.tries += 1;
+        if let Some(iteration) = iteration {
+            let mark = format!("=== omne:iteration:{iteration} ===\n");
+            self.text.end_line().and_then(|()| self.text.write(&mark)).map_err(|e| Failure::capture(&e))?;
+            let started = IterationStarted {
+                node_id: self.id.clone(),
+                attempt: self.attempt,
+                iteration,
+                byte_offset: self.text.bytes(),
+                session_id: self.session.clone(),
+            };
+            emitted.push(Emitted::Event(started.into()));
+        }
+        Ok(Start { line, prompt, iteration })
+    }
+
+    fn spent(&self) -> f64 {
+        self.ask.spent_usd + self.usage.and_then(|usage| usage.cost_usd).unwrap_or(0.0)
+    }
+
+    /// The program runs. One whose stream does not tell who it is, is told of here.
+    pub(crate) fn spawned(&self, emitted: &mut Vec<Emitted>) {
+        if self.ask.agent.dialect == omne_agent::Dialect::Text {
+            emitted.push(Emitted::Event(self.started(None, self.ask.model.as_deref(), None).into()));
+        }
+    }
+
+    fn started(&self, version: Option<&str>, model: Option<&str>, session: Option<&str>) -> AgentStarted {
+        AgentStarted {
+            node_id: self.id.clone(),
+            attempt: self.attempt,
+            agent: self.ask.agent.name.clone(),
+            agent_version: version.map(Into::into),
+            model: model.map(Into::into),
+            session_id: session.map(str::to_owned).or_else(|| self.session.clone()),
+        }
+    }
+
+    /// Takes what the program printed. Says whether it has now said that it is done or blocked.
+    pub(crate) fn hear(&mut self, bytes: &[u8], emitted: &mut Vec<Emitted>) -> io::Result<bool> {
+        self.stream.write(bytes)?;
+        self.read(Some(bytes), emitted)
+    }
+
+    fn read(&mut self, bytes: Option<&[u8]>, emitted: &mut Vec<Emitted>) -> io::Result<bool> {
+        let mut items = Vec::new();
+        let mut keep = |item: Item<'_>| items.push(Heard::from(item));
+        match bytes {
+            Some(bytes) => self.this.parser.push(bytes, &mut keep),
+            None => self.this.parser.end(&mut keep),
+        }
+        let was_over = self.this.scanner.seen().is_some();
+        for heard in items {
+            self.take(heard, emitted)?;
+        }
+        Ok(!was_over && self.this.scanner.seen().is_some())
+    }
+
+    fn take(&mut self, heard: Heard, emitted: &mut Vec<Emitted>) -> io::Result<()> {
+        match heard {
+            Heard::Session { id, model, version } => {
+                let event = self.started(version.as_deref(), model.as_deref(), id.as_deref());
+                emitted.push(Emitted::Event(event.into()));
+                self.session = id.or_else(|| self.session.take());
+            }
+            // Once it has said that it is done, the rest is no part of it.
+            Heard::Text(_) | Heard::TextEnd if self.this.scanner.seen().is_some() => {}
+            Heard::Text(text) => {
+                self.text.write(&text)?;
+                self.this.scanner.push(&text);
+                if !self.this.heard_partial {
+                    emitted.push(Emitted::Live { node: self.id.clone(), text });
+                }
+            }
+            Heard::TextEnd => {
+                self.text.end_line()?;
+                self.this.scanner.end_block();
+                emitted.push(Emitted::Live { node: self.id.clone(), text: "\n".to_owned() });
+            }
+            Heard::Partial(text) => {
+                self.this.heard_partial = true;
+                emitted.push(Emitted::Live { node: self.id.clone(), text });
+            }
+            Heard::Tool(call) => {
+                let event = AgentTool {
+                    node_id: self.id.clone(),
+                    attempt: self.attempt,
+                    tool: call.name,
+                    tool_use_id: call.id,
+                    input_sha256: call.input_sha256,
+                    summary: call.summary,
+                };
+                emitted.push(Emitted::Event(event.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The program has ended: what that means, for `cause` if it was ended from outside.
+    pub(crate) fn end_try(
+        &mut self,
+        mut end: TryEnd,
+        cause: Option<Failure>,
+        funds: &mut Funds,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<Next, io::Error> {
+        self.read(None, emitted)?;
+        self.text.end_line()?;
+        (end.iteration, end.from, end.to) = (self.iteration(), self.this.from, self.stream.bytes);
+        let names = Names { node: self.id.as_str(), attempt: self.attempt };
+        add_line(&self.directory.join(names.tries()), &end)?;
+
+        let usage = self.this.parser.usage();
+        if let Some(usage) = usage {
+            *self.usage.get_or_insert_default() += usage;
+            funds.spent_usd += usage.cost_usd.unwrap_or(0.0);
+        }
+        for tool in self.this.parser.denied_tools() {
+            if !self.denied.contains(tool) {
+                self.denied.push(tool.clone());
+            }
+        }
+        let verdict = self.judge(&end, cause);
+        let over = funds.over().or_else(|| {
+            let budget = self.budget_usd.filter(|budget| self.spent() > *budget)?;
+            Some(format!("the node cost {:.4} USD, over its budget of {budget} USD", self.spent()))
+        });
+        let over = over.map(|message| Failure::new(ErrorKind::BudgetExceeded, message));
+        let (outcome, mut next) = match (verdict, over) {
+            (Judged::Forgotten, None) => {
+                let notice = format!(
+                    "the agent does not know the session of `{}` any more: iteration {} goes on in a new one",
+                    self.id, self.iteration
+                );
+                emitted.push(Emitted::Notice(notice));
+                self.session = None;
+                (IterationOutcome::Failed, Next::Again)
+            }
+            (Judged::Failed(failure), _) => (IterationOutcome::Failed, Next::Failed(failure)),
+            (Judged::Blocked(failure), _) => (IterationOutcome::Blocked, Next::Failed(failure)),
+            (Judged::Until, over) => (IterationOutcome::Until, self.done_unless(over, None)),
+            (Judged::Forgotten, Some(over)) => (IterationOutcome::Failed, Next::Failed(over)),
+            (Judged::Success, Some(over)) => (IterationOutcome::Continue, Next::Failed(over)),
+            (Judged::Success, None) => (IterationOutcome::Continue, self.next_round(&end)),
+        };
+        if let Some(iteration) = self.iteration() {
+            let completed = IterationCompleted {
+                node_id: self.id.clone(),
+                attempt: self.attempt,
+                iteration,
+                outcome,
+                usage,
+            };
+            emitted.push(Emitted::Event(completed.into()));
+        }
+        match &mut next {
+            Next::Again if outcome == IterationOutcome::Continue => self.iteration += 1,
+            Next::Failed(failure) => failure.usage = self.usage.map(Box::new),
+            Next::Again | Next::Done(_) => {}
+        }
+        Ok(next)
+    }
+
+    fn judge(&self, end: &TryEnd, cause: Option<Failure>) -> Judged {
+        // What it said counts, even if it was ended in the same moment.
+        match self.this.scanner.seen() {
+            Some(Sentinel::Blocked) => {
+                return Judged::Blocked(Failure::new(
+                    ErrorKind::Blocked,
+                    format!("the agent said `{}`", omne_agent::BLOCKED),
+                ));
+            }
+            Some(Sentinel::Until) => return Judged::Until,
+            None => {}
+        }
+        if let Some(cause) = cause {
+            return Judged::Failed(cause);
+        }
+        match self.this.parser.verdict(end.exit(), &end.stderr) {
+            Verdict::Success => Judged::Success,
+            Verdict::Failure(failure) if self.is_resumed && is(&failure, class::SESSION_NOT_FOUND) => {
+                Judged::Forgotten
+            }
+            Verdict::Failure(AgentFailure { kind, class, message }) => {
+                let Exit { code, signal } = end.exit();
+                Judged::Failed(Failure { class, code, signal, ..Failure::new(kind, message) })
+            }
+        }
+    }
+
+    fn next_round(&mut self, end: &TryEnd) -> Next {
+        match &self.rounds {
+            None => self.done_unless(None, end.exit_code),
+            Some(rounds) if self.iteration >= rounds.max_iterations => {
+                let message =
+                    format!("{} iterations without a line `{}`", rounds.max_iterations, rounds.until);
+                Next::Failed(Failure::new(ErrorKind::MaxIterationsExceeded, message))
+            }
+            Some(_) => Next::Again,
+        }
+    }
+
+    fn done_unless(&mut self, over: Option<Failure>, exit_code: Option<i32>) -> Next {
+        match over {
+            Some(over) => Next::Failed(over),
+            None => Next::Done(Done {
+                bytes: self.text.bytes(),
+                sha256: self.text.digest(),
+                exit_code,
+                usage: self.usage,
+                denied: std::mem::take(&mut self.denied),
+            }),
+        }
+    }
+
+    /// How many tries have begun.
+    pub(crate) fn tries_begun(&self) -> usize {
+        self.tries
+    }
+
+    /// What it used so far.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+}
+
+fn is(failure: &AgentFailure, class: &str) -> bool {
+    failure.class.as_deref() == Some(class)
+}
+
+/// What a try came to.
+enum Judged {
+    Success,
+    Until,
+    Blocked(Failure),
+    /// It was to go on with a session that the agent does not know any more.
+    Forgotten,
+    Failed(Failure),
+}
+
+/// An item that outlives its line.
+enum Heard {
+    Session { id: Option<String>, model: Option<String>, version: Option<String> },
+    Text(String),
+    TextEnd,
+    Partial(String),
+    Tool(omne_agent::ToolCall),
+}
+
+impl From<Item<'_>> for Heard {
+    fn from(item: Item<'_>) -> Self {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        match item {
+            Item::Session { id, model, version } => {
+                Heard::Session { id: own(id), model: own(model), version: own(version) }
+            }
+            Item::Text(text) => Heard::Text(text.to_owned()),
+            Item::TextEnd => Heard::TextEnd,
+            Item::Partial(text) => Heard::Partial(text.to_owned()),
+            Item::Tool(call) => Heard::Tool(call),
+        }
+    }
+}

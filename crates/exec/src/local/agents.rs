@@ -1,0 +1,279 @@
+//! AI nodes: each try is a process of the agent's program, or a recorded one.
+
+use std::{
+    fs::File,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use omne_events::{ErrorKind, NodeCompleted, NodeSpawned, milliseconds};
+use omne_pipe::Node;
+use omne_process::{End, Ended as ProcessEnded, Sink, Spec, Token};
+
+use super::{Active, LocalExecutor, Stage};
+use crate::{
+    agent::{AgentRun, Done, Ended, Names, Next, Start, TryEnd, write_whole},
+    node::{
+        bash::working_directory,
+        verdict::{self, Cause, Failure},
+    },
+    outputs::{outputs_of, read_outputs},
+    port::{Attempt, Emitted, ExecuteError},
+};
+
+impl LocalExecutor {
+    pub(super) fn begin_agent(
+        &mut self,
+        attempt: Attempt,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(attempt.node);
+        let ask = attempt.ask.ok_or_else(|| Failure::new(ErrorKind::HostMissing, "it names no agent"))?;
+        let directory = self.places.run_dir.join("nodes");
+        let mut run =
+            AgentRun::new(ask, node, attempt.number, &directory).map_err(|error| Failure::capture(&error))?;
+        let start = run.begin_try(&self.funds, &mut *self.sessions, emitted)?;
+        let since = Instant::now();
+        let active = Active {
+            node: attempt.node,
+            number: attempt.number,
+            env: attempt.env,
+            since,
+            deadline: since + node.timeout,
+            heard: since,
+            cause: None,
+            stage: Stage::Agent(Box::new(run)),
+        };
+        self.due.push((active, start));
+        Ok(())
+    }
+
+    /// Starts the tries that are in the log now.
+    pub(super) fn start_due(&mut self, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
+        for (active, start) in std::mem::take(&mut self.due) {
+            if let Some(cause) = active.cause {
+                self.fail(&active, verdict::of_cause(cause, ""), emitted);
+            } else if self.recording.is_some() {
+                self.play_try(active, emitted)?;
+            } else {
+                let pipe = Arc::clone(&self.pipe);
+                let node = pipe.node(active.node);
+                match self.spawn_try(node, &active, &start) {
+                    Ok((token, pid)) => self.spawned(active, token, pid, emitted),
+                    Err(failure) => self.fail(&active, failure, emitted),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn_try(&mut self, node: &Node, active: &Active, start: &Start) -> Result<(Token, u32), Failure> {
+        let Stage::Agent(run) = &active.stage else {
+            return Err(Failure::new(ErrorKind::SpawnFailed, "it is no agent"));
+        };
+        let names = Names { node: node.id.as_str(), attempt: active.number };
+        let prompt = self.places.run_dir.join("nodes").join(names.prompt(start.iteration));
+        write_whole(&prompt, start.prompt.as_bytes()).map_err(|error| Failure::capture(&error))?;
+        let stdin = match start.line.prompt_on_stdin {
+            true => Some(File::open(&prompt).map_err(|error| Failure::capture(&error))?),
+            false => None,
+        };
+        let (mut environment, mark) = self.environment(node, active.number, &active.env);
+        for (name, value) in &run.ask.agent.env {
+            if !self.base.contains(name) {
+                environment.set(name, value);
+            }
+        }
+        if let Some(iteration) = start.iteration {
+            environment.set("OMNE_ITERATION", iteration.to_string());
+        }
+        let output_file = Self::output_file(node, active.number);
+        environment.set("OMNE_OUTPUT", self.places.run_dir.join("nodes").join(output_file));
+        let cwd = working_directory(&self.places.workspace, node);
+        let spec = Spec {
+            program: run.ask.program.clone(),
+            args: start.line.args.iter().map(Into::into).collect(),
+            cwd: cwd.clone(),
+            environment,
+            mark,
+            stdin,
+            stdout: Sink::Relay,
+            stderr: Sink::Append(self.places.capture(node.id.as_str(), "err")),
+            output_limit: self.places.output_limit,
+        };
+        let program = spec.program.clone();
+        self.supervisor.spawn(spec).map_err(|error| {
+            let failure = verdict::of_spawn(&error, &cwd, &program);
+            match error.kind() {
+                // It was there when the run began.
+                io::ErrorKind::NotFound if cwd.is_dir() => {
+                    Failure { kind: ErrorKind::HostMissing, ..failure }
+                }
+                _ => failure,
+            }
+        })
+    }
+
+    fn spawned(&mut self, mut active: Active, token: Token, pid: u32, emitted: &mut Vec<Emitted>) {
+        active.heard = Instant::now();
+        if let Stage::Agent(run) = &active.stage {
+            let spawned = NodeSpawned {
+                node_id: self.pipe.node(active.node).id.clone(),
+                attempt: active.number,
+                pid,
+                program: run.ask.program.to_string_lossy().into(),
+            };
+            emitted.push(Emitted::Event(spawned.into()));
+            run.spawned(emitted);
+        }
+        self.active.insert(token, active);
+    }
+
+    /// An agent printed something.
+    pub(super) fn hear(
+        &mut self,
+        token: Token,
+        bytes: &[u8],
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        let Some(active) = self.active.get_mut(&token) else { return Ok(()) };
+        active.heard = Instant::now();
+        let Stage::Agent(run) = &mut active.stage else { return Ok(()) };
+        if run.hear(bytes, emitted).map_err(ExecuteError::Capture)? {
+            // It has said what there was to say.
+            self.supervisor.end(token, End::Interrupt);
+        }
+        Ok(())
+    }
+
+    pub(super) fn agent_ended(
+        &mut self,
+        active: Active,
+        ended: &ProcessEnded,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        use std::os::unix::process::ExitStatusExt;
+        let stderr = ended.stderr.tail_text();
+        let output_limit = self.places.output_limit;
+        let cause = match active.cause {
+            Some(cause) => Some(verdict::of_cause(cause, &stderr)),
+            None => ended.over_limit.then(|| verdict::of_output_limit(output_limit)),
+        };
+        let cause = cause.map(|cause| cause.with_status(ended.status));
+        let why = match active.cause {
+            Some(Cause::Timeout(_)) => Some(Ended::Timeout),
+            Some(Cause::Idle(_)) => Some(Ended::Idle),
+            _ => ended.over_limit.then_some(Ended::OutputLimit),
+        };
+        let end = TryEnd {
+            iteration: None,
+            from: 0,
+            to: 0,
+            exit_code: ended.status.code(),
+            signal: ended.status.signal(),
+            stderr,
+            outputs: None,
+            ended: why,
+        };
+        let name = Self::output_file(self.pipe.node(active.node), active.number);
+        let outputs = read_outputs(&self.nodes, &name);
+        self.try_ended(active, end, cause, outputs, emitted)
+    }
+
+    /// A try has ended, a real one or a played one: the next one, the gate, or the end.
+    pub(super) fn try_ended(
+        &mut self,
+        mut active: Active,
+        mut end: TryEnd,
+        cause: Option<Failure>,
+        outputs: Result<Option<Vec<u8>>, Failure>,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(active.node);
+        let written = outputs.as_ref().ok().and_then(Option::as_ref);
+        end.outputs = written.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let Stage::Agent(run) = &mut active.stage else { return Ok(()) };
+        let asked = active.cause.filter(|cause| matches!(cause, Cause::Asked(_)));
+        let next = run.end_try(end, cause, &mut self.funds, emitted).map_err(ExecuteError::Capture)?;
+        let usage = run.usage().map(Box::new);
+        let failure = match next {
+            Next::Failed(failure) => failure,
+            Next::Again => match run.begin_try(&self.funds, &mut *self.sessions, emitted) {
+                Ok(start) => {
+                    self.due.push((active, start));
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            },
+            Next::Done(done) => {
+                self.remove_outputs(node, active.number);
+                match outputs.and_then(|bytes| outputs_of(bytes.as_deref().unwrap_or_default())) {
+                    Ok(outputs) => {
+                        let completed = self.agent_completed(node, &active, done, outputs);
+                        if node.gate.is_none() {
+                            emitted.push(Emitted::Event(completed.into()));
+                            return Ok(());
+                        }
+                        let (index, number, since) = (active.node, active.number, active.since);
+                        if let Some(cause) = asked {
+                            // Nothing new begins any more, no gate either.
+                            self.fail(&active, Failure { usage, ..verdict::of_cause(cause, "") }, emitted);
+                            return Ok(());
+                        }
+                        return match self.begin_gate(active, completed, emitted) {
+                            Ok(()) => Ok(()),
+                            Err(failure) => {
+                                let failure = Failure { usage, ..failure };
+                                let id = self.pipe.node(index).id.clone();
+                                let event = failure.event(id, number, since.elapsed());
+                                emitted.push(Emitted::Event(event.into()));
+                                Ok(())
+                            }
+                        };
+                    }
+                    Err(failure) => failure,
+                }
+            }
+        };
+        self.remove_outputs(node, active.number);
+        self.fail(&active, Failure { usage: failure.usage.or(usage), ..failure }, emitted);
+        Ok(())
+    }
+
+    fn remove_outputs(&self, node: &Node, number: u32) {
+        let name = Self::output_file(node, number);
+        // Usually there is none.
+        let _ = rustix::fs::unlinkat(&self.nodes, &name, rustix::fs::AtFlags::empty());
+    }
+
+    fn agent_completed(
+        &self,
+        node: &Node,
+        active: &Active,
+        done: Done,
+        outputs: Option<omne_events::Outputs>,
+    ) -> NodeCompleted {
+        let path = || format!("{}/nodes/{}.out", self.places.run_dir_name, node.id);
+        NodeCompleted {
+            node_id: node.id.clone(),
+            attempt: active.number,
+            output_path: (done.bytes > 0).then(path),
+            output_bytes: done.bytes,
+            output_sha256: Some(done.sha256),
+            duration_ms: milliseconds(active.since.elapsed()),
+            exit_code: done.exit_code,
+            outputs,
+            usage: done.usage,
+            denied_tools: (!done.denied.is_empty()).then_some(done.denied),
+        }
+    }
+
+    pub(super) fn fail(&self, active: &Active, failure: Failure, emitted: &mut Vec<Emitted>) {
+        let took: Duration = active.since.elapsed();
+        let event = failure.event(self.pipe.node(active.node).id.clone(), active.number, took);
+        emitted.push(Emitted::Event(event.into()));
+    }
+}

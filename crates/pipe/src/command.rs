@@ -1,0 +1,160 @@
+//! Prompts by name: Markdown files whose body is the prompt, with a front
+//! matter that other programs read, too, so that unknown keys are theirs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use omne_events::Digest;
+use smol_str::SmolStr;
+
+use crate::{
+    template::{Name, Template},
+    yaml,
+};
+
+/// The commands that a pipe names, by name.
+pub type Commands = BTreeMap<SmolStr, Arc<Command>>;
+
+/// A prompt by name.
+#[derive(Debug, Clone)]
+pub struct Command {
+    template: Template,
+    allowed_tools: Option<Vec<SmolStr>>,
+    model: Option<SmolStr>,
+    sha256: Digest,
+    pub(crate) names: Vec<Name>,
+}
+
+impl Command {
+    /// Reads the file of a command.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let sha256 = Digest::of(bytes);
+        let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let (matter, body) = split(text)?;
+        let fields = match matter {
+            Some(matter) => {
+                yaml::values(matter).map_err(|error| format!("its front matter is no YAML: {error}"))?
+            }
+            None => serde_json::Value::Null,
+        };
+        let field = |names: [&str; 2]| names.into_iter().find_map(|name| fields.get(name));
+        let allowed_tools = match field(["allowed_tools", "allowed-tools"]) {
+            None | Some(serde_json::Value::Null) => None,
+            Some(value) => Some(tools(value)?),
+        };
+        let model = match field(["model", "model"]) {
+            None | Some(serde_json::Value::Null) => None,
+            Some(serde_json::Value::String(model)) => Some(model.into()),
+            Some(_) => return Err("`model` in its front matter has to be a text".into()),
+        };
+        if body.trim().is_empty() {
+            return Err("it has no text besides its front matter".into());
+        }
+        let (template, names) = Template::text(body).map_err(|error| match error.line {
+            Some(line) => {
+                let before = text.len() - body.len();
+                let line = line + text[..before].matches('\n').count();
+                format!("its line {line} is no template: {}", error.message)
+            }
+            None => format!("it is no template: {}", error.message),
+        })?;
+        Ok(Self { template, allowed_tools, model, sha256, names })
+    }
+
+    /// Its body.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// The tools that the agent may use without asking, if its front matter says so.
+    pub fn allowed_tools(&self) -> Option<&[SmolStr]> {
+        self.allowed_tools.as_deref()
+    }
+
+    /// The model, if its front matter names one.
+    pub fn model(&self) -> Option<&SmolStr> {
+        self.model.as_ref()
+    }
+
+    /// The digest of the whole file.
+    pub fn sha256(&self) -> Digest {
+        self.sha256
+    }
+}
+
+/// A list, or names with commas between them.
+fn tools(value: &serde_json::Value) -> Result<Vec<SmolStr>, String> {
+    let wrong = || "`allowed_tools` in its front matter has to be a list of names".to_owned();
+    match value {
+        serde_json::Value::String(text) => {
+            Ok(text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect())
+        }
+        serde_json::Value::Array(list) => {
+            list.iter().map(|name| name.as_str().map(Into::into).ok_or_else(wrong)).collect()
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// The front matter, if there is one, and the body.
+fn split(text: &str) -> Result<(Option<&str>, &str), String> {
+    let mut lines = text.split_inclusive('\n');
+    let first = lines.next().unwrap_or_default();
+    if first.trim_end() != "---" {
+        return Ok((None, text));
+    }
+    let mut offset = first.len();
+    for line in lines {
+        let after = offset + line.len();
+        if line.trim_end() == "---" {
+            return Ok((Some(&text[first.len()..offset]), text[after..].trim_start_matches(['\n', '\r'])));
+        }
+        offset = after;
+    }
+    Err("its front matter does not end: close it with a line `---`".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_is_the_prompt_and_the_front_matter_gives_tools_and_model() {
+        let file = b"---\ndescription: x\nallowed_tools: [Read, Bash]\nmodel: opus\n---\n\nPlan {{ inputs.what }}.\n";
+        let command = Command::parse(file).unwrap();
+        assert_eq!(command.template().source(), "Plan {{ inputs.what }}.\n");
+        assert_eq!(command.allowed_tools().unwrap(), ["Read", "Bash"]);
+        assert_eq!(command.model().unwrap(), "opus");
+        assert_eq!(command.names, [Name::Input("what".into())]);
+    }
+
+    #[test]
+    fn a_file_without_front_matter_is_all_body() {
+        let command = Command::parse(b"Do it.\n---\nNow.\n").unwrap();
+        assert_eq!(command.template().source(), "Do it.\n---\nNow.\n");
+        assert_eq!(command.allowed_tools(), None);
+    }
+
+    #[test]
+    fn tools_may_be_spelt_as_other_programs_do() {
+        let command = Command::parse(b"---\nallowed-tools: Read, Bash(git log:*)\n---\nx").unwrap();
+        assert_eq!(command.allowed_tools().unwrap(), ["Read", "Bash(git log:*)"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let wrong = |bytes: &[u8]| Command::parse(bytes).unwrap_err();
+        assert!(wrong(b"---\nmodel: x\n").contains("does not end"));
+        assert!(wrong(b"---\nmodel: [x]\n---\ny").contains("`model`"));
+        assert!(wrong(b"---\nmodel: x\n---\n \n").contains("no text"));
+        assert!(wrong(b"\xff").contains("UTF-8"));
+        assert!(
+            wrong(b"---\na: b\n---\n\nfine\n{{ inputs.x \n").contains("its line 6"),
+            "{}",
+            wrong(b"---\na: b\n---\n\nfine\n{{ inputs.x \n")
+        );
+    }
+}
