@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Draw the graph of a pipe or a run
     Graph(Graph),
+    /// Play recorded runs again and compare what comes out
+    Test(Test),
+    /// Check what runs need: agents, git, a shell, the disk
+    Doctor(Doctor),
     /// Remove runs
     Clean(Clean),
     /// Say what a diagnostic means
@@ -293,6 +297,29 @@ pub(crate) enum GraphFormat {
     Text,
     Mermaid,
     Dot,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// The cases to play (default: all of the volume)
+    #[arg(value_name = "CASE", conflicts_with = "record")]
+    pub(crate) cases: Vec<String>,
+    /// Make a case of a run that has ended
+    #[arg(long, value_name = "RUN")]
+    pub(crate) record: Option<String>,
+    /// What to call it (default: as its pipe)
+    #[arg(long, value_name = "NAME", requires = "record")]
+    pub(crate) name: Option<String>,
+    /// Store what comes out as what has to come out
+    #[arg(long, conflicts_with = "record")]
+    pub(crate) accept: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// One JSON object with all findings
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

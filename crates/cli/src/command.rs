@@ -1,6 +1,7 @@
 //! One command a file.
 
 mod clean;
+mod doctor;
 mod events;
 mod graph;
 mod info;
@@ -10,6 +11,7 @@ mod logs;
 mod replay;
 mod run;
 mod status;
+mod test;
 mod validate;
 mod verify;
 
@@ -30,6 +32,8 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Replay(args) => replay::replay(&args, context),
         Command::Verify(args) => verify::verify(&args, context),
         Command::Graph(args) => graph::graph(&args, context),
+        Command::Test(args) => test::test(&args, context),
+        Command::Doctor(args) => doctor::doctor(&args, context),
         Command::Clean(args) => clean::clean(&args, context),
         Command::Explain(args) => info::explain(&args, context),
         Command::Schema(args) => info::schema(&args),

@@ -55,6 +55,18 @@ impl Failure {
         self
     }
 
+    /// The error and its causes, indented.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = String::new();
+        for cause in self.error.chain() {
+            let _ = writeln!(text, "  {}", render::visible(&cause.to_string()).replace('\n', "\n  "));
+        }
+        if let Some(help) = &self.help {
+            let _ = writeln!(text, "  help: {}", render::visible(help));
+        }
+        text
+    }
+
     /// Prints the error, its causes and what to do.
     pub(crate) fn report(self, context: &Context) -> ExitCode {
         let is_closed_pipe = self.error.chain().any(|cause| {

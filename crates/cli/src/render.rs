@@ -6,6 +6,7 @@ mod plan;
 mod status;
 mod summary;
 
+use omne_events::Usage;
 use omne_pipe::Colour;
 pub(crate) use omne_pipe::visible;
 
@@ -61,6 +62,20 @@ impl Paint {
             _ => self.dim(text),
         }
     }
+}
+
+/// What agents used, in a few words; `None` when there were none.
+pub(crate) fn usage(usage: &Usage) -> Option<String> {
+    if *usage == Usage::default() {
+        return None;
+    }
+    let mut parts = Vec::new();
+    parts.extend(usage.cost_usd.map(|usd| format!("{usd:.4} USD")));
+    parts.extend(usage.turns.map(|turns| format!("{turns} turn{}", if turns == 1 { "" } else { "s" })));
+    let cached = usage.cache_read_tokens.filter(|tokens| *tokens > 0);
+    let cached = cached.map_or_else(String::new, |tokens| format!(" (and {tokens} cached)"));
+    parts.push(format!("{} tokens in{cached}, {} out", usage.input_tokens, usage.output_tokens));
+    Some(parts.join(", "))
 }
 
 /// A sign for a state, one column wide.

@@ -46,3 +46,19 @@ pub fn output_variable(node: &str, key: &str) -> String {
 fn variable_part(name: &str) -> String {
     name.chars().map(|c| if matches!(c, '-' | '.') { '_' } else { c.to_ascii_uppercase() }).collect()
 }
+
+/// The values in a YAML text.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn from_yaml(text: &str) -> Result<serde_json::Value, String> {
+    yaml::values(text)
+}
+
+/// A value as a YAML text.
+///
+/// # Errors
+/// When YAML has no form for it.
+pub fn to_yaml(value: &impl serde::Serialize) -> Result<String, String> {
+    yaml::write(value)
+}

@@ -189,6 +189,11 @@ fn merge(kind: &mut Kind<'_>) {
     }
 }
 
+/// A value as YAML.
+pub(crate) fn write(value: &impl serde::Serialize) -> Result<String, String> {
+    serde_yaml::to_string(value).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -375,6 +375,7 @@ impl RunState {
         if let Some(rare) = &mut record.rare {
             (rare.error, rare.message, rare.signal, rare.reason) = (None, None, None, None);
             (rare.outputs, rare.output_path, rare.gate) = (None, None, None);
+            rare.denied_tools.clear();
         }
         if let Some(why) = why {
             return Err(Violation::Start { node: started.node_id.clone(), why });
@@ -400,8 +401,10 @@ impl RunState {
         record.exit_code = completed.exit_code;
         record.output_bytes = completed.output_bytes;
         record.output_sha256 = completed.output_sha256;
-        if completed.output_path.is_some() || completed.outputs.is_some() {
+        let denied = completed.denied_tools.as_deref().unwrap_or_default();
+        if completed.output_path.is_some() || completed.outputs.is_some() || !denied.is_empty() {
             let rare = record.rare();
+            rare.denied_tools = denied.to_vec();
             rare.output_path.clone_from(&completed.output_path);
             rare.outputs.clone_from(&completed.outputs);
         }

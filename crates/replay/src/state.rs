@@ -133,6 +133,8 @@ pub struct NodeRecordRare {
     pub(crate) used: Option<Usage>,
     /// What they used in the rounds that ended of an attempt that has not.
     pub(crate) using: Option<Usage>,
+    /// Tools that its agent was refused.
+    pub denied_tools: Vec<SmolStr>,
     /// The round that a loop is in.
     pub iteration: Option<u32>,
     /// The last round that ended, of an attempt that a later one goes on with, too.

@@ -3,6 +3,7 @@
 use omne_events::{NodeError, NodeKind, Outputs, Timestamp, Usage};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use smol_str::SmolStr;
 
 use crate::state::{Gate, NodeRecord, RunState};
 
@@ -82,6 +83,9 @@ pub struct NodeView<'a> {
     /// What its agents used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Tools that its agent was refused.
+    #[serde(skip_serializing_if = "<[SmolStr]>::is_empty")]
+    pub denied_tools: &'a [SmolStr],
     /// Its gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<&'a Gate>,
@@ -144,6 +148,7 @@ impl<'a> NodeView<'a> {
             outputs: record.outputs(),
             output_path: rare.and_then(|rare| rare.output_path.as_deref()),
             usage: record.usage(),
+            denied_tools: rare.map(|rare| rare.denied_tools.as_slice()).unwrap_or_default(),
             gate: rare.and_then(|rare| rare.gate.as_ref()),
         }
     }

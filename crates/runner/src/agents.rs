@@ -63,6 +63,7 @@ impl Roster {
         let mut roster = Self { agents: BTreeMap::new(), default, commands: commands(pipe, volume) };
         let path =
             options.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+        let path = path.unwrap_or("/usr/local/bin:/usr/bin:/bin".as_ref());
         for node in pipe.nodes().iter().filter(|node| node.ai.is_some() && runs(node)) {
             if let Some(command) = node.command()
                 && let Err(help) = volume.command(command.as_str())
@@ -168,12 +169,12 @@ impl Roster {
     }
 }
 
-/// The program of an agent, absolute.
-pub(crate) fn find(agent: &Agent, path: Option<&OsStr>) -> Option<PathBuf> {
+/// The program of an agent, absolute, by the value of `PATH`; `None` when it is not installed.
+pub fn find(agent: &Agent, path: &OsStr) -> Option<PathBuf> {
     let program = PathBuf::from(&agent.program);
     if agent.program.contains('/') {
         let absolute = std::path::absolute(&program).ok()?;
         return absolute.is_file().then_some(absolute);
     }
-    omne_process::find_program(&agent.program, path.unwrap_or("/usr/local/bin:/usr/bin:/bin".as_ref()))
+    omne_process::find_program(&agent.program, path)
 }

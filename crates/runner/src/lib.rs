@@ -4,6 +4,7 @@
 mod agents;
 mod begin;
 mod cancel;
+mod case;
 mod decide;
 mod error;
 mod outputs;
@@ -14,8 +15,10 @@ mod settings;
 mod volume;
 mod workspace;
 
+pub use agents::find as agent_program;
 pub use begin::{Beginning, NewRun, Options, begin, execute};
 pub use cancel::{Cancelled, cancel};
+pub use case::{Case, CaseError, Played};
 pub use error::{Class, RunError};
 pub use recorded::{recording, recording_of};
 pub use resume::{OwnedResumption, Resumption, look_at, take_up};

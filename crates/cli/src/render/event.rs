@@ -29,17 +29,23 @@ pub(crate) fn describe(event: &Event) -> String {
         Event::NodeStarted(e) if e.attempt > 1 => format!("{} started (attempt {})", e.node_id, e.attempt),
         Event::NodeStarted(e) => format!("{} started", e.node_id),
         Event::NodeSpawned(e) => format!("{} spawned, process {}", e.node_id, e.pid),
-        Event::NodeCompleted(e) => format!("{} completed in {}", e.node_id, took(e.duration_ms)),
+        Event::NodeCompleted(e) => {
+            let cost = e.usage.and_then(|usage| usage.cost_usd).map(|usd| format!(", {usd:.4} USD"));
+            let denied = e.denied_tools.as_ref().map(|tools| format!(", refused: {}", tools.join(", ")));
+            let extra = [cost, denied].into_iter().flatten().collect::<String>();
+            format!("{} completed in {}{extra}", e.node_id, took(e.duration_ms))
+        }
         Event::NodeFailed(e) => {
             let how = match (e.exit_code, e.signal) {
                 (Some(code), _) => format!(", exit code {code}"),
                 (None, Some(signal)) => format!(", signal {signal}"),
                 (None, None) => String::new(),
             };
+            let class = e.error.class.as_ref().map(|class| format!(" ({class})")).unwrap_or_default();
             let again =
                 e.retry_in_ms.map_or_else(String::new, |ms| format!("; next attempt in {}", took(ms)));
             format!(
-                "{} failed after {}: {}{how}{again}",
+                "{} failed after {}: {}{class}{how}{again}",
                 e.node_id,
                 took(e.duration_ms),
                 e.error.kind.as_str()

@@ -84,6 +84,9 @@ fn write_status(
     if let Some(reason) = state.reason() {
         writeln!(out, "reason {}", visible(reason))?;
     }
+    if let Some(used) = super::usage(&state.usage()) {
+        writeln!(out, "agents {used}")?;
+    }
     out.push('\n');
     let mut rows = vec![["NODE", "STATE", "TOOK", "TRY", ""].map(str::to_owned).to_vec()];
     let mut states = Vec::new();
@@ -100,7 +103,12 @@ fn write_status(
             let code = record.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
             format!("{}{code}", error.kind.as_str())
         });
-        let note = error.or_else(|| rare.and_then(|rare| rare.reason.clone())).unwrap_or_default();
+        let round = rare.and_then(|rare| rare.iteration).map(|round| format!("iteration {round}"));
+        let denied = rare.map(|rare| rare.denied_tools.join(", ")).filter(|denied| !denied.is_empty());
+        let denied = denied.map(|denied| format!("refused: {denied}"));
+        let cost = record.usage().and_then(|usage| usage.cost_usd).map(|usd| format!("{usd:.4} USD"));
+        let reason = error.or_else(|| rare.and_then(|rare| rare.reason.clone()));
+        let note = [reason, round, denied, cost].into_iter().flatten().collect::<Vec<_>>().join(" · ");
         rows.push(vec![
             id.to_string(),
             format!("{} {word}", sign(word)),

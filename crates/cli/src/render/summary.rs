@@ -32,9 +32,26 @@ fn write_summary(out: &mut String, state: &RunState, paint: Paint) -> std::fmt::
     let took = format_duration(Duration::from_millis(state.active_ms()));
     let word = paint.state(phase, &format!("{} {phase}", sign(phase)));
     writeln!(out, "{word} {} in {took}: {}", paint.bold(run), counts.join(", "))?;
+    if let Some(used) = super::usage(&state.usage()) {
+        writeln!(out, "agents used {used}")?;
+    }
+    for (id, _, record) in state.nodes() {
+        let denied = record.rare.as_ref().map(|rare| rare.denied_tools.join(", ")).unwrap_or_default();
+        if !denied.is_empty() {
+            let warning = paint.yellow("warning");
+            let denied = visible(&denied);
+            writeln!(
+                out,
+                "{warning}: the agent of `{id}` was refused tools: {denied} (see `allowed_tools`)"
+            )?;
+        }
+    }
     let failed: Vec<_> = state.nodes().filter(|(_, _, record)| record.phase == NodePhase::Failed).collect();
     for (id, _, record) in failed.iter().take(SHOWN) {
-        let kind = record.error().map_or("", |error| error.kind.as_str());
+        let kind = record.error().map_or_else(String::new, |error| {
+            let class = error.class.as_ref().map(|class| format!(": {class}")).unwrap_or_default();
+            format!("{}{}", error.kind.as_str(), visible(&class))
+        });
         let code = record.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
         writeln!(out, "\n{} ({kind}{code})", paint.red(&format!("{id} failed")))?;
         for line in visible(record.message().unwrap_or_default()).lines() {

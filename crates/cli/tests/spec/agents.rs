@@ -212,10 +212,8 @@ fn a_session_that_is_not_known_any_more_is_begun_anew_and_that_is_said() {
 
 #[test]
 fn a_killed_loop_goes_on_at_its_next_round_in_its_session() {
-    let sandbox = looped(
-        "",
-        "init\nsay no\nresult\n---\ninit\nsay half\ntouch here\nhang\n---\ninit\nsay DONE\nhang",
-    );
+    let sandbox =
+        looped("", "init\nsay no\nresult\n---\ninit\nsay half\ntouch here\nhang\n---\ninit\nsay DONE\nhang");
     let mut child = sandbox.start(&["run", "p"], "here");
     sandbox.signal(&child, Signal::KILL);
     child.wait().unwrap();

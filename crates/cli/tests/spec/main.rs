@@ -5,6 +5,7 @@
 
 mod abuse;
 mod agents;
+mod cases;
 mod ends;
 mod inspect;
 mod resume;

@@ -3,7 +3,7 @@
 use omne_events::*;
 use omne_replay::{PlanError, Request, plan};
 
-use crate::story::{Story, id, pipe};
+use crate::story::{Story, failed, id, pipe};
 
 const NODES: &str = "- {id: a, bash: echo a}\n- {id: b, depends_on: [a], bash: ./b}\n- {id: c, depends_on: [b], bash: echo c}\n- {id: s, depends_on: [a], when: '1 > 2', bash: echo s}";
 
@@ -77,15 +77,45 @@ fn a_pipe_that_changed_only_its_limits_keeps_what_completed() {
     assert!(picture(plan(&half().state, &request).unwrap()).starts_with("a keep: it completed"));
 }
 
+/// A loop of which `ended` rounds ended, and the next one began.
+fn looping(ended: u32) -> Story {
+    let mut story = Story::of("- {id: a, loop: {prompt: go, until: DONE, max_iterations: 3}}");
+    story.start("a", 1);
+    for iteration in 1..=ended + 1 {
+        story.say(IterationStarted {
+            node_id: id("a"),
+            attempt: 1,
+            iteration,
+            byte_offset: 0,
+            session_id: Some("s".into()),
+        });
+        if iteration <= ended {
+            story.say(IterationCompleted {
+                node_id: id("a"),
+                attempt: 1,
+                iteration,
+                outcome: IterationOutcome::Continue,
+                usage: None,
+            });
+        }
+    }
+    story
+}
+
 #[test]
-fn a_loop_with_a_session_goes_on() {
-    let mut story = Story::of("- {id: a, loop: {prompt: go, until: DONE}}");
-    story.start("a", 1).say(IterationStarted {
-        node_id: id("a"),
-        attempt: 1,
-        iteration: 1,
-        byte_offset: 0,
-        session_id: Some("s".into()),
-    });
-    insta::assert_snapshot!(picture(plan(&story.state, &Request::default()).unwrap()), @"a continue: its loop was cut off in iteration 1");
+fn a_loop_with_a_session_goes_on_after_its_last_round_that_ended() {
+    let plan_of = |story: &Story| picture(plan(&story.state, &Request::default()).unwrap());
+    insta::assert_snapshot!(plan_of(&looping(0)), @"a continue: its loop was cut off; it goes on with iteration 1");
+    insta::assert_snapshot!(plan_of(&looping(2)), @"a continue: its loop was cut off; it goes on with iteration 3");
+}
+
+#[test]
+fn a_loop_that_was_stopped_goes_on_and_one_that_failed_begins_anew() {
+    let plan_after = |kind: ErrorKind| {
+        let mut story = looping(1);
+        story.say(failed("a", 1, kind));
+        picture(plan(&story.state, &Request::default()).unwrap())
+    };
+    insta::assert_snapshot!(plan_after(ErrorKind::Interrupted), @"a continue: its loop was stopped; it goes on with iteration 2");
+    insta::assert_snapshot!(plan_after(ErrorKind::Timeout), @"a rerun: it failed (timeout)");
 }

@@ -1,0 +1,175 @@
+//! `test`: recorded runs played through the real runner, and compared.
+
+use std::{fmt::Write as _, io::Write as _, process::ExitCode, time::Instant};
+
+use omne_events::Durability;
+use omne_runner::{Case, CaseError, Options, Volume};
+
+use crate::{
+    args,
+    failure::{Exit, Failure, Result},
+    render::{Paint, visible},
+    wire::{Context, FailFast},
+};
+
+/// How many lines around a difference are shown.
+const AROUND: usize = 3;
+
+pub(super) fn test(args: &args::Test, context: &Context) -> Result<ExitCode> {
+    let volume = context.volume()?;
+    let mut options = context.options(&volume, None, FailFast::No, None)?;
+    // A case is played again at will: nothing of it has to survive a power cut.
+    options.settings.durability = Durability::None;
+    let test = Test { volume, options, context, paint: context.paint() };
+    match &args.record {
+        Some(run) => test.record(run, args.name.as_deref()),
+        None => test.run(&args.cases, if args.accept { Accept::Yes } else { Accept::No }),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accept {
+    Yes,
+    No,
+}
+
+struct Test<'a> {
+    volume: Volume,
+    options: Options,
+    context: &'a Context,
+    paint: Paint,
+}
+
+impl Test<'_> {
+    fn record(&self, run: &str, name: Option<&str>) -> Result<ExitCode> {
+        let run = self.volume.resolve(run)?;
+        let case = Case::record(&self.volume, &run, name)?;
+        let played = self.play(&case).and_then(|played| Ok(case.accept(&played.snapshot)?));
+        if let Err(failure) = played {
+            // A case that can't be played is none.
+            let _ = std::fs::remove_dir_all(&case.path);
+            return Err(failure);
+        }
+        let text = format!(
+            "recorded {} in {}\n  case.yaml       the pipe, its inputs, which bash nodes run for real\n  \
+             nodes/          what agents and nodes printed: look whether it may be shared\n  \
+             snapshot.txt    what has to come out\nplay it with: omne test {}\n",
+            self.paint.bold(&case.name),
+            self.context.shown(&case.path),
+            case.name
+        );
+        std::io::stdout().lock().write_all(text.as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn run(&self, names: &[String], accept: Accept) -> Result<ExitCode> {
+        let cases = match names {
+            [] => Case::all(&self.volume)?,
+            names => names
+                .iter()
+                .map(|name| Case::find(&self.volume, name))
+                .collect::<std::result::Result<Vec<_>, _>>()?,
+        };
+        if cases.is_empty() {
+            return Err(Failure::message(Exit::NotFound, "the volume has no test cases")
+                .help("make one of a run that has ended: `omne test --record @last`"));
+        }
+        let (mut passed, mut failed) = (0, Vec::new());
+        for case in &cases {
+            let since = Instant::now();
+            let verdict = self.compare(case, accept);
+            let took = format!("{} ms", since.elapsed().as_millis());
+            let (word, details) = match verdict {
+                Ok(Compared::Same) => (self.paint.green("ok      "), String::new()),
+                Ok(Compared::Accepted) => (self.paint.yellow("accepted"), String::new()),
+                Ok(Compared::Different(difference)) => (self.paint.red("differs "), difference),
+                Err(failure) => (self.paint.red("error   "), failure.describe()),
+            };
+            let is_well = details.is_empty();
+            let mut stdout = std::io::stdout().lock();
+            writeln!(stdout, "{word} {}  {}", case.name, self.paint.dim(&took))?;
+            stdout.write_all(details.as_bytes())?;
+            if is_well {
+                passed += 1;
+            } else {
+                failed.push(case.name.as_str());
+            }
+        }
+        let mut end = format!("\n{passed} passed, {} failed\n", failed.len());
+        if !failed.is_empty() {
+            let names = failed.join(" ");
+            let _ = writeln!(end, "what came out is right? store it: omne test {names} --accept");
+        }
+        std::io::stdout().lock().write_all(end.as_bytes())?;
+        Ok(if failed.is_empty() { ExitCode::SUCCESS } else { Exit::Aborted.into() })
+    }
+
+    fn play(&self, case: &Case) -> Result<omne_runner::Played> {
+        let name = case.pipe()?;
+        let now = match self.volume.pipe(&name) {
+            Ok(found) => Some(self.context.load_pipe(&found.path, &self.volume)?),
+            Err(_) => None,
+        };
+        let (context, volume) = (self.context, &self.volume);
+        Ok(case.play(volume, now, &self.options, &context.clock, context.ids())?)
+    }
+
+    fn compare(&self, case: &Case, accept: Accept) -> Result<Compared> {
+        let played = self.play(case)?;
+        let stored = played.stored.unwrap_or_default();
+        if stored == played.snapshot {
+            return Ok(Compared::Same);
+        }
+        if accept == Accept::Yes {
+            case.accept(&played.snapshot)?;
+            return Ok(Compared::Accepted);
+        }
+        Ok(Compared::Different(self.difference(&stored, &played.snapshot)))
+    }
+
+    fn difference(&self, stored: &str, now: &str) -> String {
+        let diff = similar::TextDiff::from_lines(stored, now);
+        let mut text = String::new();
+        for group in diff.grouped_ops(AROUND) {
+            let _ = writeln!(text, "  {}", self.paint.dim("────"));
+            for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+                let line = visible(change.value().trim_end_matches('\n'));
+                let line = match change.tag() {
+                    similar::ChangeTag::Delete => self.paint.red(&format!("- {line}")),
+                    similar::ChangeTag::Insert => self.paint.green(&format!("+ {line}")),
+                    similar::ChangeTag::Equal => format!("  {line}"),
+                };
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+        text
+    }
+}
+
+enum Compared {
+    Same,
+    Accepted,
+    Different(String),
+}
+
+impl From<CaseError> for Failure {
+    fn from(error: CaseError) -> Self {
+        let (exit, help) = match error {
+            CaseError::Run(error) => return error.into(),
+            CaseError::NotOver(_) => (Exit::Input, Some("wait for it, or go on with it: `omne resume`")),
+            CaseError::Exists(_) => {
+                (Exit::Input, Some("give another name with `--name`, or remove that one"))
+            }
+            CaseError::BadName(_) => (Exit::Input, Some("use letters, digits, `-`, `_` and `.`")),
+            CaseError::Description { .. } => (Exit::Input, Some("record it again: `omne test --record RUN`")),
+            CaseError::Unknown(_) => (Exit::NotFound, Some("`omne test` plays all that there are")),
+            CaseError::Io { verb: "read", .. } => (Exit::NotFound, None),
+            CaseError::Io { .. } => (Exit::Write, None),
+        };
+        let failure = Failure::new(exit, error);
+        match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}

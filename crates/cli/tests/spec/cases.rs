@@ -1,0 +1,145 @@
+//! `omne test` and `omne doctor`.
+
+use crate::sandbox::Sandbox;
+
+const NODES: &str = "inputs: {who: {default: you}}\nnodes:\n- {id: plan, prompt: 'plan for {{ inputs.who }}'}\n- {id: build, depends_on: [plan], bash: 'echo built; echo k=1 >> $OMNE_OUTPUT; touch ran'}\n- {id: bad, depends_on: [build], bash: 'echo no >&2; exit 3', retry: {max: 1}}\n- {id: fix, depends_on: [build], loop: {prompt: go, until: DONE}}\n- {id: after, depends_on: [fix], bash: 'echo $OMNE_OUTPUTS_BUILD_K', gate: ok}\n";
+
+fn recorded() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe(NODES)
+        .gate("ok", "echo fine")
+        .agent("plan", "init\nsay a plan\nresult")
+        .agent("fix", "init\nsay no\nresult\n---\ninit\nsay DONE\nhang");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    let record = sandbox.omne(&["test", "--record", "@last"]);
+    assert_eq!(record.code, 0, "{record:?}");
+    std::fs::remove_file(sandbox.path("ran")).unwrap();
+    sandbox
+}
+
+fn without_times(text: &str) -> String {
+    let is_time = |word: &&str| word.parse::<u64>().is_ok();
+    text.lines()
+        .map(|line| match line.strip_suffix(" ms") {
+            Some(line) => {
+                line.split(' ')
+                    .filter(|word| !is_time(word))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+                    .trim_end()
+                    .to_owned()
+                    + "\n"
+            }
+            None => format!("{line}\n"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_recorded_run_passes_without_agent_and_without_running_anything() {
+    let sandbox = recorded();
+    let snapshot = sandbox.omne(&["replay", "@last", "--format", "snapshot"]).stdout;
+    assert_eq!(sandbox.read(".omne/tests/p/snapshot.txt"), snapshot, "as the run itself");
+    sandbox.file(".omne/omne.toml", "[agents.claude]\nprogram = '/nowhere'\n");
+    let test = sandbox.omne(&["test"]);
+    assert_eq!(
+        (test.code, without_times(&test.stdout).as_str()),
+        (0, "ok       p\n\n1 passed, 0 failed\n"),
+        "{test:?}"
+    );
+    assert!(!sandbox.path("ran").exists(), "nothing ran");
+    assert_eq!(sandbox.omne(&["status", "--json"]).json().as_array().unwrap().len(), 1, "a test is no run");
+    assert_eq!(sandbox.calls("plan").len(), 1);
+}
+
+#[test]
+fn what_a_changed_pipe_does_differently_is_shown_and_can_be_accepted() {
+    let sandbox = recorded();
+    sandbox.pipe(&NODES.replace("plan for", "a plan for"));
+    let test = sandbox.omne(&["test", "p"]);
+    assert_eq!(test.code, 1);
+    let shown: Vec<&str> =
+        test.stdout.lines().filter(|line| line.starts_with("  + ") || line.starts_with("  - ")).collect();
+    assert!(shown.iter().any(|line| line.contains("node.started #1 prompt=")), "{test:?}");
+    assert!(test.stdout.contains("store it: omne test p --accept"), "{test:?}");
+    assert_eq!(sandbox.omne(&["test", "p"]).code, 1, "looking changes nothing");
+    assert_eq!(
+        without_times(&sandbox.omne(&["test", "p", "--accept"]).stdout),
+        "accepted p\n\n1 passed, 0 failed\n"
+    );
+    assert_eq!(sandbox.omne(&["test"]).code, 0);
+}
+
+#[test]
+fn a_node_that_is_real_runs_and_the_others_do_not() {
+    let sandbox = recorded();
+    let case = sandbox.read(".omne/tests/p/case.yaml");
+    assert!(case.contains("real: []"), "{case}");
+    sandbox.file(".omne/tests/p/case.yaml", case.replace("real: []", "real: [build]"));
+    assert_eq!(sandbox.omne(&["test"]).code, 0);
+    assert!(sandbox.path("ran").exists());
+}
+
+#[test]
+fn a_new_node_says_that_it_was_not_recorded() {
+    let sandbox = recorded();
+    sandbox.pipe(&format!("{NODES}- {{id: new, bash: 'true'}}\n"));
+    let test = sandbox.omne(&["test"]);
+    assert_eq!(test.code, 1);
+    assert!(test.stdout.contains("the recording has no attempt 1 of this node"), "{test:?}");
+}
+
+#[test]
+fn a_pipe_that_is_gone_is_run_as_it_was() {
+    let sandbox = recorded();
+    std::fs::remove_file(sandbox.path(".omne/dist/pipes/p.yaml")).unwrap();
+    let test = sandbox.omne(&["test"]);
+    assert_eq!(test.code, 0, "{test:?}");
+}
+
+#[test]
+fn what_can_not_be_recorded_or_played_is_said() {
+    let sandbox = Sandbox::new();
+    insta::assert_snapshot!(sandbox.omne(&["test"]).picture(), @r"
+    exit 3
+    ── stdout
+    ── stderr
+    error: the volume has no test cases
+    help: make one of a run that has ended: `omne test --record @last`
+    ");
+    let sandbox = recorded();
+    assert_eq!(sandbox.omne(&["test", "--record", "@last"]).code, 2, "there is one of that name");
+    assert_eq!(sandbox.omne(&["test", "--record", "@last", "--name", "../x"]).code, 2);
+    assert_eq!(sandbox.omne(&["test", "--record", "@last", "--name", "second"]).code, 0);
+    assert_eq!(sandbox.omne(&["test", "nobody"]).code, 3);
+    sandbox.file(".omne/tests/second/case.yaml", "pipe: [\n");
+    let test = sandbox.omne(&["test"]);
+    assert!(
+        test.code == 1 && test.stdout.contains("`<root>/.omne/tests/second/case.yaml` is not a test case"),
+        "{test:?}"
+    );
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_says_how_to_mend_it() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, prompt: x}]").agent("a", "");
+    let findings = |doctor: &serde_json::Value, health: &str| -> Vec<String> {
+        let all = doctor["findings"].as_array().unwrap().iter();
+        all.filter(|finding| finding["health"] == health)
+            .map(|f| f["check"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    sandbox.file(".omne/omne.toml", "agent = 'mine'\n[agents.mine]\nprogram = 'git'\n");
+    let well = sandbox.omne(&["doctor", "--json"]);
+    assert_eq!(well.code, 0, "{well:?}");
+    assert_eq!(findings(&well.json(), "error"), [""; 0]);
+    sandbox.file(".omne/omne.toml", "agent = 'mine'\n[agents.mine]\nprogram = '/nowhere/mine'\n");
+    sandbox.file(".omne/dist/pipes/broken.yaml", "name: [");
+    let ill = sandbox.omne(&["doctor", "--json"]);
+    assert_eq!(ill.code, 1);
+    assert_eq!(findings(&ill.json(), "error"), ["pipes", "agent mine"]);
+    let text = sandbox.omne(&["doctor"]).stdout;
+    assert!(text.contains("`omne validate` shows all of them"), "{text}");
+}
