@@ -91,6 +91,7 @@ impl Agent {
                 command.args(["sh", "-c", &script]).current_dir(&self.directory).spawn()?;
                 self.act(&format!("wait {rest}"))
             }
+            "close" => Ok(rustix::stdio::dup2_stdout(std::fs::File::create("/dev/null")?)?),
             "hang" => loop {
                 std::thread::sleep(Duration::from_secs(1));
             },

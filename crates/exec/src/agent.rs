@@ -153,6 +153,27 @@ struct Try {
     scanner: Scanner,
     from: u64,
     heard_partial: bool,
+    /// What it said last, for people who ask why.
+    last_text: String,
+    at_block_start: bool,
+}
+
+impl Try {
+    fn new(parser: Parser, scanner: Scanner, from: u64) -> Self {
+        let last_text = String::new();
+        Self { parser, scanner, from, heard_partial: false, last_text, at_block_start: true }
+    }
+
+    /// Keeps the block that is being said.
+    fn remember(&mut self, text: &str) {
+        const MOST: usize = 4096;
+        if std::mem::take(&mut self.at_block_start) {
+            self.last_text.clear();
+        }
+        if self.last_text.len() < MOST {
+            self.last_text.push_str(text);
+        }
+    }
 }
 
 /// Where the session ids of agents come from.
@@ -184,7 +205,7 @@ impl AgentRun {
             usage: None,
             denied: Vec::new(),
             tries: 0,
-            this: Try { parser, scanner: Scanner::default(), from: 0, heard_partial: false },
+            this: Try::new(parser, Scanner::default(), 0),
             ask,
         })
     }
@@ -230,12 +251,8 @@ impl AgentRun {
         };
         let line = self.ask.agent.command_line(&call);
         let line = line.map_err(|error| Failure::new(ErrorKind::SpawnFailed, error.to_string()))?;
-        self.this = Try {
-            parser: Parser::new(self.ask.agent.dialect),
-            scanner: Scanner::new(self.rounds.as_ref().map(|rounds| rounds.until.as_str())),
-            from: self.stream.bytes,
-            heard_partial: false,
-        };
+        let scanner = Scanner::new(self.rounds.as_ref().map(|rounds| rounds.until.as_str()));
+        self.this = Try::new(Parser::new(self.ask.agent.dialect), scanner, self.stream.bytes);
         self.tries += 1;
         if let Some(iteration) = iteration {
             let mark = format!("=== omne:iteration:{iteration} ===\n");
@@ -305,6 +322,7 @@ impl AgentRun {
             Heard::Text(_) | Heard::TextEnd if self.this.scanner.seen().is_some() => {}
             Heard::Text(text) => {
                 self.text.write(&text)?;
+                self.this.remember(&text);
                 self.this.scanner.push(&text);
                 if !self.this.heard_partial {
                     emitted.push(Emitted::Live { node: self.id.clone(), text });
@@ -312,6 +330,7 @@ impl AgentRun {
             }
             Heard::TextEnd => {
                 self.text.end_line()?;
+                self.this.at_block_start = true;
                 self.this.scanner.end_block();
                 emitted.push(Emitted::Live { node: self.id.clone(), text: "\n".to_owned() });
             }
@@ -403,10 +422,12 @@ impl AgentRun {
         // What it said counts, even if it was ended in the same moment.
         match self.this.scanner.seen() {
             Some(Sentinel::Blocked) => {
-                return Judged::Blocked(Failure::new(
-                    ErrorKind::Blocked,
-                    format!("the agent said `{}`", omne_agent::BLOCKED),
-                ));
+                let reason = self.this.last_text.replace(omne_agent::BLOCKED, "");
+                let message = match reason.trim() {
+                    "" => format!("the agent said `{}`", omne_agent::BLOCKED),
+                    reason => format!("the agent said `{}`: {reason}", omne_agent::BLOCKED),
+                };
+                return Judged::Blocked(Failure::new(ErrorKind::Blocked, message));
             }
             Some(Sentinel::Until) => return Judged::Until,
             None => {}

@@ -307,6 +307,15 @@ fn lines_in_pieces_and_junk_between_them_are_read() {
 }
 
 #[test]
+fn an_agent_that_closes_its_output_is_waited_for() {
+    let sandbox = prompt("init\nsay early\nresult\nclose\ntouch closed\nwait go\noutput late=yes");
+    let child = sandbox.start(&["run", "p"], "closed");
+    sandbox.file("go", "");
+    assert!(sandbox.finish(child.wait_with_output().unwrap()).code == 0);
+    assert_eq!(sandbox.node("a")["outputs"]["late"], "yes");
+}
+
+#[test]
 fn prompts_that_an_agent_would_not_take_are_refused_before_it_is_started() {
     for (text, why) in
         [("/plan the work", "slash command"), ("' '", "blank"), ("'{{ nodes }}{{ run.id }}/x'", "")]
