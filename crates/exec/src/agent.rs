@@ -125,6 +125,17 @@ pub(crate) struct Start {
     pub(crate) iteration: Option<u32>,
 }
 
+/// How far an agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There is nothing to be done about it.
+    GoesOn,
+    /// It has now said that it is done or blocked.
+    HasSaid,
+    /// It has said so, and does something more.
+    BeginsAnew,
+}
+
 /// An attempt at an AI node.
 pub(crate) struct AgentRun {
     pub(crate) ask: Box<Ask>,
@@ -291,13 +302,13 @@ impl AgentRun {
         }
     }
 
-    /// Takes what the program printed. Says whether it has now said that it is done or blocked.
-    pub(crate) fn hear(&mut self, bytes: &[u8], emitted: &mut Vec<Emitted>) -> io::Result<bool> {
+    /// Takes what the program printed.
+    pub(crate) fn hear(&mut self, bytes: &[u8], emitted: &mut Vec<Emitted>) -> io::Result<Progress> {
         self.stream.write(bytes)?;
         self.read(Some(bytes), emitted)
     }
 
-    fn read(&mut self, bytes: Option<&[u8]>, emitted: &mut Vec<Emitted>) -> io::Result<bool> {
+    fn read(&mut self, bytes: Option<&[u8]>, emitted: &mut Vec<Emitted>) -> io::Result<Progress> {
         let mut items = Vec::new();
         let mut keep = |item: Item<'_>| items.push(Heard::from(item));
         match bytes {
@@ -305,10 +316,16 @@ impl AgentRun {
             None => self.this.parser.end(&mut keep),
         }
         let was_over = self.this.scanner.seen().is_some();
+        let mut begins_anew = false;
         for heard in items {
+            begins_anew |= matches!(heard, Heard::Tool(_)) && self.this.scanner.seen().is_some();
             self.take(heard, emitted)?;
         }
-        Ok(!was_over && self.this.scanner.seen().is_some())
+        Ok(match self.this.scanner.seen() {
+            Some(_) if begins_anew => Progress::BeginsAnew,
+            Some(_) if !was_over => Progress::HasSaid,
+            _ => Progress::GoesOn,
+        })
     }
 
     fn take(&mut self, heard: Heard, emitted: &mut Vec<Emitted>) -> io::Result<()> {

@@ -68,6 +68,8 @@ struct Active {
     deadline: Instant,
     /// When its agent last printed something.
     heard: Instant,
+    /// When its agent, which has said its sentinel, is stopped.
+    stop_at: Option<Instant>,
     cause: Option<Cause>,
     stage: Stage,
 }
@@ -202,6 +204,7 @@ impl LocalExecutor {
             since,
             deadline: since + node.timeout,
             heard: since,
+            stop_at: None,
             cause: None,
             stage: Stage::Script,
         };
@@ -352,6 +355,10 @@ impl LocalExecutor {
     fn enforce_deadlines(&mut self) {
         let now = Instant::now();
         for (token, active) in &mut self.active {
+            if active.stop_at.is_some_and(|at| now >= at) {
+                active.stop_at = None;
+                self.supervisor.end(*token, End::Interrupt);
+            }
             if active.cause.is_none() && now >= active.due(&self.pipe) {
                 let (cause, how) = match active.stage {
                     Stage::Script => (Cause::Timeout(self.pipe.node(active.node).timeout), End::Gently),
@@ -422,7 +429,9 @@ impl Execute for LocalExecutor {
             return self.start_due(emitted);
         }
         let open = self.active.values().filter(|active| active.cause.is_none());
-        let due = open.map(|active| active.due(&self.pipe).saturating_duration_since(Instant::now())).min();
+        let due =
+            open.map(|active| active.due(&self.pipe)).chain(self.active.values().filter_map(|a| a.stop_at));
+        let due = due.map(|due| due.saturating_duration_since(Instant::now())).min();
         let timeout = match (timeout, due) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

@@ -357,6 +357,16 @@ fn a_gate_after_an_agent_is_asked_once_the_agent_is_done() {
 }
 
 #[test]
+fn an_agent_that_has_said_its_word_may_tell_its_cost_but_begin_nothing_new() {
+    let sandbox = looped("gate: ok,", "init\nsay DONE\nresult");
+    sandbox.gate("ok", "sleep 0.7");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0, "the gate is not stopped in its place");
+    assert_eq!(sandbox.node("a")["usage"]["cost_usd"], 0.01);
+    let sandbox = looped("", "init\nsay DONE\ntool rm\nwait never");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+}
+
+#[test]
 fn an_agent_that_is_missing_is_exit_7_and_nothing_is_written() {
     let sandbox = Sandbox::new();
     sandbox.pipe(PROMPT).file(".omne/omne.toml", "[agents.claude]\nprogram = '/nowhere/claude'\n");

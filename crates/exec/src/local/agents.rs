@@ -9,11 +9,11 @@ use std::{
 
 use omne_events::{ErrorKind, NodeCompleted, NodeSpawned, milliseconds};
 use omne_pipe::Node;
-use omne_process::{End, Ended as ProcessEnded, Sink, Spec, Token};
+use omne_process::{Ended as ProcessEnded, Sink, Spec, Token};
 
 use super::{Active, LocalExecutor, Stage};
 use crate::{
-    agent::{AgentRun, Done, Ended, Names, Next, Start, TryEnd, write_whole},
+    agent::{AgentRun, Done, Ended, Names, Next, Progress, Start, TryEnd, write_whole},
     node::{
         bash::working_directory,
         verdict::{self, Cause, Failure},
@@ -21,6 +21,10 @@ use crate::{
     outputs::{outputs_of, read_outputs},
     port::{Attempt, Emitted, ExecuteError},
 };
+
+/// How long an agent that has said its sentinel may take to end by itself: one that is interrupted in the middle of
+/// its last answer does not know what that cost.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl LocalExecutor {
     pub(super) fn begin_agent(
@@ -43,6 +47,7 @@ impl LocalExecutor {
             since,
             deadline: since + node.timeout,
             heard: since,
+            stop_at: None,
             cause: None,
             stage: Stage::Agent(Box::new(run)),
         };
@@ -141,9 +146,11 @@ impl LocalExecutor {
         let Some(active) = self.active.get_mut(&token) else { return Ok(()) };
         active.heard = Instant::now();
         let Stage::Agent(run) = &mut active.stage else { return Ok(()) };
-        if run.hear(bytes, emitted).map_err(ExecuteError::Capture)? {
-            // It has said what there was to say.
-            self.supervisor.end(token, End::Interrupt);
+        match run.hear(bytes, emitted).map_err(ExecuteError::Capture)? {
+            Progress::GoesOn => {}
+            // It has said what there was to say; what it used it tells last.
+            Progress::HasSaid => active.stop_at = Some(Instant::now() + LAST_WORDS),
+            Progress::BeginsAnew => active.stop_at = Some(Instant::now()),
         }
         Ok(())
     }
@@ -191,6 +198,8 @@ impl LocalExecutor {
         outputs: Result<Option<Vec<u8>>, Failure>,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), ExecuteError> {
+        // It is over: neither the next try nor the gate is to be stopped for it.
+        active.stop_at = None;
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(active.node);
         let written = outputs.as_ref().ok().and_then(Option::as_ref);
