@@ -44,6 +44,10 @@ pub(crate) enum Command {
     Resume(Resume),
     /// End a run that is under way
     Cancel(Cancel),
+    /// Let a node go on that waits for people
+    Approve(Answer),
+    /// Do not let a node go on that waits for people
+    Reject(Answer),
     /// Show a run, or the list of runs
     Status(Status),
     /// Show what nodes printed
@@ -156,6 +160,9 @@ pub(crate) struct Show {
     /// No progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Ask nobody: with questions alone left, end with exit code 6 (as without a terminal)
+    #[arg(long)]
+    pub(crate) no_ask: bool,
 }
 
 #[derive(Debug, Args)]
@@ -186,6 +193,22 @@ pub(crate) struct Cancel {
     /// A run: its id, an unambiguous part of it, or `@last`
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Answer {
+    /// A run: its id, an unambiguous part of it, or `@last`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The node that waits
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// One of the answers that it offers
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) option: Option<String>,
+    /// What there is to say about it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod info;
 mod init;
 mod log;
 mod logs;
+mod people;
 mod replay;
 mod run;
 mod status;
@@ -26,6 +27,8 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Run(args) => run::run(&args, context),
         Command::Resume(args) => run::resume(&args, context),
         Command::Cancel(args) => run::cancel(&args, context),
+        Command::Approve(args) => people::answer(&args, people::Verdict::Approve, context),
+        Command::Reject(args) => people::answer(&args, people::Verdict::Reject, context),
         Command::Status(args) => status::status(&args, context),
         Command::Logs(args) => logs::logs(&args, context),
         Command::Events(args) => events::events(&args, context),

@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     Owned = 4,
     /// The log is damaged.
     Damaged = 5,
+    /// The run waits for a decision.
+    Parked = 6,
     /// The program of an agent is missing.
     Missing = 7,
     /// A write failed; what is on disk is valid.
@@ -154,7 +156,9 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Damaged { .. } => "`omne verify` tells everything that is wrong with it".to_owned(),
         RunError::Plan(omne_replay::PlanError::UnknownNode(_)) => "`omne graph` shows the nodes".to_owned(),
         RunError::Plan(omne_replay::PlanError::NoDefinition) => "start anew with `omne run`".to_owned(),
-        RunError::Settings(_) => "`omne.toml` may set jobs, durability, agent, agents and limits".to_owned(),
+        RunError::Settings(_) => {
+            "`omne.toml` may set jobs, durability, ask_timeout, agent, agents and limits".to_owned()
+        }
         RunError::AgentMissing { agent, install, .. } if install.is_empty() => {
             format!(
                 "install it, or say where it is: `[agents.{agent}]` with `program = \"…\"` in `omne.toml`"
@@ -167,6 +171,7 @@ fn advice(error: &RunError) -> Option<String> {
             format!("describe it in `omne.toml`: `[agents.{name}]` with `program`, `args` and `stream`")
         }
         RunError::Command { help, .. } => help.clone(),
+        RunError::Decision(_) => "`omne status RUN` shows which nodes wait, and for what".to_owned(),
         RunError::Agent(_)
         | RunError::Recording(_)
         | RunError::Volume(VolumeError::Read { .. })

@@ -5,6 +5,9 @@ use std::{
     time::Duration,
 };
 
+/// The exit code by which a gate asks people, with its output as the question: `EX_TEMPFAIL` of sysexits.
+pub(crate) const ASKS: i32 = 75;
+
 /// How long a gate may take.
 pub const GATE_TIMEOUT: Duration = Duration::from_secs(60);
 

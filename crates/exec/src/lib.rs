@@ -15,7 +15,7 @@ pub use agent::{Ask, Bash, Funds, GoesOn, Recording, RecordingError};
 pub use gate::{GATE_TIMEOUT, gate_path};
 pub use local::{LocalExecutor, Places};
 pub use outputs::{OutputsError, parse_outputs};
-pub use port::{Attempt, Emitted, EndReason, Execute, ExecuteError};
+pub use port::{AtGate, Attempt, Decision, Emitted, EndReason, Execute, ExecuteError, Question};
 
 use omne_process::Mark;
 

@@ -17,23 +17,24 @@ use omne_events::{
 };
 use omne_pipe::{Body, Node, Pipe};
 use omne_process::{
-    BaseEnvironment, Captured, End, Ended, Environment, Happening, Mark, Sink, Spec, Supervisor, Token, Waker,
+    BaseEnvironment, Captured, End, Ended, Environment, Happening, Mark, Supervisor, Token, Waker,
 };
 use rustix::fs::{Mode, OFlags};
 
 use crate::{
     Funds, Recording,
     agent::{AgentRun, Start},
-    gate::{GATE_TIMEOUT, gate_path, names_its_interpreter},
+    gate::{ASKS, GATE_TIMEOUT},
     node::{
         bash,
         verdict::{self, Cause, Failure},
     },
     outputs::take_outputs,
-    port::{Attempt, Emitted, EndReason, Execute, ExecuteError},
+    port::{Attempt, Decision, Emitted, EndReason, Execute, ExecuteError},
 };
 
 mod agents;
+mod gates;
 mod played;
 
 /// Where things are, all absolute.
@@ -93,6 +94,8 @@ pub struct LocalExecutor {
     active: HashMap<Token, Active>,
     /// Tries of agents that are in the log and are to be started next.
     due: Vec<(Active, Start)>,
+    /// What nodes came to whose gates ask people.
+    waiting: HashMap<NodeIx, NodeCompleted>,
     happenings: Vec<Happening>,
     funds: Funds,
     sessions: Box<dyn FnMut() -> String>,
@@ -124,6 +127,7 @@ impl LocalExecutor {
             base: Arc::new(BaseEnvironment::new(environment)),
             active: HashMap::new(),
             due: Vec::new(),
+            waiting: HashMap::new(),
             happenings: Vec::new(),
             funds: Funds::default(),
             sessions,
@@ -176,6 +180,9 @@ impl LocalExecutor {
     fn begin(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
+        if let Some(at_gate) = &attempt.at_gate {
+            return self.begin_at_gate(&attempt, at_gate, emitted);
+        }
         let goes_on = attempt.ask.as_ref().is_some_and(|ask| ask.goes_on.is_some());
         if attempt.number > 1 && !goes_on {
             // An attempt that prints nothing makes no capture, so the one before must not stay in its place.
@@ -260,6 +267,10 @@ impl LocalExecutor {
                     None => Ok(Some(completed)),
                 }
             }
+            Stage::Gate { completed } if active.cause.is_none() && ended.status.code() == Some(ASKS) => {
+                self.ask(node, active.node, *completed, &ended, emitted)?;
+                Ok(None)
+            }
             Stage::Gate { mut completed } => {
                 if let Some(mut failure) = verdict::of_process(&ended, active.cause, u64::MAX) {
                     if failure.kind == ErrorKind::Crash {
@@ -308,47 +319,6 @@ impl LocalExecutor {
             usage: None,
             denied_tools: None,
         }
-    }
-
-    fn begin_gate(
-        &mut self,
-        active: Active,
-        completed: NodeCompleted,
-        emitted: &mut Vec<Emitted>,
-    ) -> Result<(), Failure> {
-        let pipe = Arc::clone(&self.pipe);
-        let node = pipe.node(active.node);
-        if self.recording.as_ref().is_some_and(|recording| recording.plays_bash(&node.id)) {
-            return self.play_gate(&active, completed, emitted);
-        }
-        let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
-        // Looked at now, not when the run began: it may have been moved or replaced since.
-        let script =
-            gate_path(&self.places.volume, gate).map_err(|why| Failure::new(ErrorKind::GateFailed, why))?;
-        let (mut environment, mark) = self.environment(node, active.number, &active.env);
-        environment.set("OMNE_GATE_NAME", gate);
-        let (program, args) = if names_its_interpreter(&script) {
-            (script, Vec::new())
-        } else {
-            (self.places.shell.clone(), vec![script.into()])
-        };
-        let spec = Spec {
-            program,
-            args,
-            cwd: self.places.volume.clone(),
-            environment,
-            mark,
-            stdin: None,
-            stdout: Sink::Tail,
-            stderr: Sink::Tail,
-            output_limit: u64::MAX,
-        };
-        let spawned = self.supervisor.spawn(spec);
-        let (token, _) =
-            spawned.map_err(|error| verdict::of_spawn(&error, &self.places.volume, &self.places.shell))?;
-        let stage = Stage::Gate { completed: Box::new(completed) };
-        self.active.insert(token, Active { stage, deadline: Instant::now() + GATE_TIMEOUT, ..active });
-        Ok(())
     }
 
     /// Ends what has had its time.
@@ -422,6 +392,10 @@ impl Execute for LocalExecutor {
 
     fn kill_all(&mut self, why: EndReason) {
         self.end_each(why, End::AtOnce);
+    }
+
+    fn decide(&mut self, node: NodeIx, decision: &Decision, emitted: &mut Vec<Emitted>) {
+        self.decided(node, decision, emitted);
     }
 
     fn wait(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {

@@ -20,6 +20,39 @@ pub struct Attempt {
     pub env: Vec<(String, String)>,
     /// What an AI node asks.
     pub ask: Option<Box<Ask>>,
+    /// It had come to its gate already, which asked people.
+    pub at_gate: Option<AtGate>,
+}
+
+/// Where a node stands whose gate asked people.
+#[derive(Debug, Clone)]
+pub struct AtGate {
+    /// What was asked.
+    pub question: Question,
+    /// What they said, if they have.
+    pub decision: Option<Decision>,
+}
+
+/// What people are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// In words.
+    pub prompt: String,
+    /// The possible answers.
+    pub options: Vec<String>,
+    /// The answer that is taken when nobody gives one in time.
+    pub default: Option<String>,
+}
+
+/// What people said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether the node may go on.
+    pub approved: bool,
+    /// Who said so.
+    pub by: String,
+    /// What they said about it.
+    pub comment: Option<String>,
 }
 
 /// Why a running attempt is ended.
@@ -71,6 +104,9 @@ pub trait Execute {
 
     /// Ends all running attempts without giving them time.
     fn kill_all(&mut self, why: EndReason);
+
+    /// Tells a node that waits for people what they said.
+    fn decide(&mut self, node: NodeIx, decision: &Decision, emitted: &mut Vec<Emitted>);
 
     /// Waits until something happens or `timeout` is over.
     ///

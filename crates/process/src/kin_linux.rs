@@ -37,6 +37,9 @@ enum Whose {
 }
 
 impl Kin {
+    /// Whether it is known who was left behind without asking.
+    pub(crate) const KNOWS_STRAYS: bool = true;
+
     pub(crate) fn new() -> io::Result<Self> {
         rustix::process::set_child_subreaper(Some(getpid()))?;
         let (main, own) = (getpid(), rustix::thread::gettid());

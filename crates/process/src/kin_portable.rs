@@ -19,6 +19,9 @@ pub(crate) struct Kin {
 }
 
 impl Kin {
+    /// Whether it is known who was left behind without asking.
+    pub(crate) const KNOWS_STRAYS: bool = false;
+
     #[expect(clippy::unnecessary_wraps, reason = "the same shape as on Linux, where it can fail")]
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { marks: Vec::new() })

@@ -324,9 +324,13 @@ impl Supervisor {
         child.status?;
         let given_up = child.ending.as_ref().is_some_and(|ending| now >= ending.give_up_at);
         let group = child.pid;
+        let alone = |ending: &Ending| ending.terminate_at.is_some();
+        if !Kin::KNOWS_STRAYS && child.ending.as_ref().is_some_and(alone) {
+            // It ended by itself after SIGINT; whoever it left is found by its mark.
+            self.end(token, End::Gently);
+        }
         self.look_for_strays(token);
         if self.kin.any_of(token, group) && !given_up {
-            let alone = |ending: &Ending| ending.terminate_at.is_some();
             if self.children.get(&token).is_some_and(|child| child.ending.as_ref().is_none_or(alone)) {
                 self.end(token, End::Gently);
             }

@@ -179,7 +179,7 @@ impl RunState {
             }
             Event::AgentTool(tool) => self.running_node(&tool.node_id, tool.attempt, kind).map(|_| ()),
             Event::GatePassed(passed) => self.gate_passed(passed),
-            Event::GateWaiting(waiting) => self.gate_waiting(waiting),
+            Event::GateWaiting(waiting) => self.gate_waiting(waiting, record.at),
             Event::GateDecided(decided) => self.gate_decided(decided),
             Event::HookDecided(_) => Ok(()),
         }
@@ -392,8 +392,9 @@ impl RunState {
 
     fn node_completed(&mut self, completed: &NodeCompleted, at: Timestamp) -> Result<(), Violation> {
         let place = self.running_node(&completed.node_id, completed.attempt, "node.completed")?;
-        self.running -= 1;
         let record = &mut self.nodes[place];
+        // One that waits for people is counted as waiting already.
+        self.running -= usize::from(record.phase == NodePhase::Running);
         record.goes_on = false;
         record.phase = NodePhase::Completed;
         record.ended_at = Some(at);
@@ -415,8 +416,9 @@ impl RunState {
 
     fn node_failed(&mut self, failed: &NodeFailed, at: Timestamp) -> Result<(), Violation> {
         let place = self.running_node(&failed.node_id, failed.attempt, "node.failed")?;
-        self.running -= 1;
         let record = &mut self.nodes[place];
+        // One that waits for people is counted as waiting already.
+        self.running -= usize::from(record.phase == NodePhase::Running);
         record.goes_on = false;
         record.phase = if failed.retry_in_ms.is_some() { NodePhase::Retrying } else { NodePhase::Failed };
         record.ended_at = Some(at);
@@ -468,13 +470,16 @@ impl RunState {
             state: "passed",
             prompt: None,
             options: Vec::new(),
+            default: None,
             by: passed.by.clone(),
+            comment: passed.comment.clone(),
+            since: None,
         };
         self.nodes[place].rare().gate = Some(gate);
         Ok(())
     }
 
-    fn gate_waiting(&mut self, waiting: &GateWaiting) -> Result<(), Violation> {
+    fn gate_waiting(&mut self, waiting: &GateWaiting, at: Timestamp) -> Result<(), Violation> {
         let place = self.place(&waiting.node_id)?;
         if self.nodes[place].phase == NodePhase::Running {
             self.running -= 1;
@@ -485,7 +490,10 @@ impl RunState {
             state: "waiting",
             prompt: Some(waiting.prompt.clone()),
             options: waiting.options.clone(),
+            default: waiting.default.clone(),
             by: None,
+            comment: None,
+            since: Some(at),
         });
         Ok(())
     }
@@ -502,7 +510,10 @@ impl RunState {
             state: if decided.approved { "approved" } else { "rejected" },
             prompt: None,
             options: Vec::new(),
+            default: None,
             by: Some(decided.by.clone()),
+            comment: decided.comment.clone(),
+            since: None,
         });
         Ok(())
     }

@@ -15,6 +15,6 @@ pub use apply::Violation;
 pub use fold::{FoldError, Folded, fold};
 pub use resume::{PlanError, Request, plan};
 pub use snapshot::Snapshot;
-pub use state::{NodePhase, NodeRecord, NodeRecordRare, RunPhase, RunState};
+pub use state::{Gate, NodePhase, NodeRecord, NodeRecordRare, RunPhase, RunState};
 pub use verify::{Finding, Report, verify};
 pub use view::{NodeView, RunView};

@@ -106,13 +106,22 @@ fn step(
             }
         }
         NodePhase::Retrying => (PlanAction::Rerun, "it waited for another attempt".into()),
+        NodePhase::Running if record.gate().is_some_and(|gate| gate.decision().is_some()) => {
+            let by = record.gate().and_then(|gate| gate.by.as_deref()).unwrap_or("somebody");
+            let word = if record.gate().and_then(|gate| gate.decision()) == Some(true) {
+                "approved"
+            } else {
+                "rejected"
+            };
+            (PlanAction::Continue, format!("it was {word} by {by}"))
+        }
         NodePhase::Running => match next_round(record, pipe.node(node)).filter(|_| changed.is_none()) {
             Some(round) => {
                 (PlanAction::Continue, format!("its loop was cut off; it goes on with iteration {round}"))
             }
             None => (PlanAction::Rerun, "it was cut off".into()),
         },
-        NodePhase::Waiting => (PlanAction::Continue, "its gate waits for a decision".into()),
+        NodePhase::Waiting => (PlanAction::Continue, "it waits for a decision".into()),
         NodePhase::Blocked => {
             let cause = pipe.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
             match cause {

@@ -158,9 +158,34 @@ pub struct Gate {
     /// The possible answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
+    /// The answer that is taken when nobody gives one in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
     /// Who decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// What they said about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Since when it waits.
+    #[serde(skip)]
+    pub since: Option<Timestamp>,
+}
+
+impl Gate {
+    /// Whether it has been decided by people: for or against it.
+    pub fn decision(&self) -> Option<bool> {
+        match self.state {
+            "approved" => Some(true),
+            "rejected" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Whether it waits for people.
+    pub fn is_waiting(&self) -> bool {
+        self.state == "waiting"
+    }
 }
 
 impl NodeRecord {
@@ -188,6 +213,11 @@ impl NodeRecord {
             }
             (used, using) => used.or(using),
         }
+    }
+
+    /// Its gate, as far as it is known.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.rare.as_ref()?.gate.as_ref()
     }
 
     /// What it gave to later nodes.

@@ -21,6 +21,7 @@ use crate::{
     Observer, Outcome, RunDir, RunError, Settings, Volume, WorkspaceError,
     agents::{Programs, Roster},
     cancel::{forget_request, requested_by},
+    decision::take_answers,
     remove_run,
     run::Run,
     workspace,
@@ -191,6 +192,9 @@ pub fn execute(
     observer.wrote(&[record], log.last_batch(), &state);
 
     let cancelled_by = || requested_by(&run);
+    let answers = || take_answers(&run);
+    // What was left for a runner that died is for nobody.
+    answers();
     let run = Run {
         log,
         state,
@@ -201,6 +205,8 @@ pub fn execute(
         fail_fast: options.fail_fast,
         durability,
         cancelled_by: &cancelled_by,
+        answers: &answers,
+        ask_timeout: options.settings.ask_timeout,
         roster,
     };
     run.drive()

@@ -66,6 +66,16 @@ pub(crate) fn forget_request(run: &RunDir) {
     let _ = fs::remove_file(request(run));
 }
 
+/// Tells a runner that there is a message for it in the run's directory.
+pub(crate) fn signal(owner: u32) -> Result<(), RunError> {
+    let refused = |error: rustix::io::Errno| {
+        RunError::System(format!("cannot signal the owner, process {owner}"), Some(error.into()))
+    };
+    let pid = rustix::process::Pid::from_raw(owner.cast_signed());
+    let pid = pid.ok_or(rustix::io::Errno::SRCH).map_err(refused)?;
+    rustix::process::kill_process(pid, rustix::process::Signal::USR1).map_err(refused)
+}
+
 fn ask(run: &RunDir, by: &str, pid: rustix::process::Pid) -> Result<Cancelled, RunError> {
     let path = request(run);
     let new = run.path.join("cancel.new");
@@ -74,13 +84,7 @@ fn ask(run: &RunDir, by: &str, pid: rustix::process::Pid) -> Result<Cancelled, R
         path,
         source,
     })?;
-    let refused = |error: rustix::io::Errno| {
-        RunError::System(
-            format!("cannot signal the owner, process {}", pid.as_raw_nonzero()),
-            Some(error.into()),
-        )
-    };
-    rustix::process::kill_process(pid, rustix::process::Signal::USR1).map_err(refused)?;
+    signal(pid.as_raw_nonzero().get().cast_unsigned())?;
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
         match LockedLog::owner(&run.log()) {

@@ -79,6 +79,9 @@ pub enum RunError {
         /// What to do.
         help: String,
     },
+    /// An answer to a node is none.
+    #[error(transparent)]
+    Decision(#[from] crate::decision::DecisionError),
     /// A recording can't be read.
     #[error(transparent)]
     Recording(#[from] omne_exec::RecordingError),
@@ -106,6 +109,8 @@ impl RunError {
             | RunError::Plan(_)
             | RunError::Agent(_)
             | RunError::Command { .. } => Class::Input,
+            RunError::Decision(crate::decision::DecisionError::NoNode(_)) => Class::NotFound,
+            RunError::Decision(_) => Class::Input,
             RunError::AgentMissing { .. } => Class::Missing,
             RunError::Recording(_) => Class::NotFound,
             RunError::Volume(error) => error.class(),

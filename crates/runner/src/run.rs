@@ -5,8 +5,8 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use omne_dag::{Fired, NodeIx};
 use omne_events::{
-    Clock, Digest, Durability, ErrorKind, Event, LogWriter, NodeFailed, NodeId, NodeSkipped, NodeStarted,
-    PipeCompleted, PipeInterrupted, Recorded, milliseconds,
+    Clock, Digest, Durability, ErrorKind, Event, GateDecided, LogWriter, NodeFailed, NodeId, NodeSkipped,
+    NodeStarted, PipeCompleted, PipeInterrupted, PipeParked, Recorded, milliseconds,
 };
 use omne_exec::{Ask, Attempt, Emitted, EndReason, Execute, ExecuteError};
 use omne_pipe::{Bindings, Identities, Template, format_duration};
@@ -14,6 +14,8 @@ use omne_process::Signal;
 use omne_replay::{NodePhase, RunState};
 
 use crate::{RunError, agents::Roster, decide, outputs::Visible};
+
+mod people;
 
 /// A node that ran this long is waited for on disk before anything that depends on it starts.
 const WORTH_WAITING: u64 = 100;
@@ -42,6 +44,8 @@ pub enum Outcome {
     Completed,
     /// A node failed or is blocked, or the run was cancelled.
     Aborted,
+    /// Nothing can go on before people decide.
+    Parked,
     /// A signal ended it.
     Interrupted(Signal),
 }
@@ -67,6 +71,10 @@ pub(crate) struct Run<'a> {
     pub(crate) durability: Durability,
     /// Who asked for the run to be cancelled, if somebody has.
     pub(crate) cancelled_by: &'a dyn Fn() -> Option<String>,
+    /// What people answered to nodes that ask, through other processes.
+    pub(crate) answers: &'a dyn Fn() -> Vec<GateDecided>,
+    /// How long a question waits for people.
+    pub(crate) ask_timeout: Option<Duration>,
     pub(crate) roster: Roster,
 }
 
@@ -248,7 +256,10 @@ impl Run<'_> {
         let Some(pipe) = self.state.pipe().cloned() else { return Ok(None) };
         let mut ask = None;
         let mut digest = None;
-        if let Some(template) = self.roster.prompt(pipe.node(node)) {
+        let at_gate = self.at_gate(node);
+        if at_gate.is_none()
+            && let Some(template) = self.roster.prompt(pipe.node(node))
+        {
             let bindings = self.bindings(template);
             ask = self.roster.ask(&pipe, node, self.state.node(node), bindings);
             let first = ask.as_ref().and_then(|ask| ask.first_iteration(pipe.node(node)));
@@ -263,7 +274,7 @@ impl Run<'_> {
         let (started, number) = self.started(queues, node, ask.as_deref().zip(digest));
         self.record(queues, started.into())?;
         let env = queues.visible.variables(&self.state, node);
-        Ok(Some(Attempt { node, number, env, ask }))
+        Ok(Some(Attempt { node, number, env, ask, at_gate }))
     }
 
     /// Starts as many nodes as may run: first all their starts are written, then they are spawned.
@@ -316,12 +327,18 @@ impl Run<'_> {
         let retry = queues.retries.peek().map(|Reverse((due, _))| due.saturating_sub(now));
         let over = deadline.filter(|_| queues.stop.is_none()).map(|(due, _)| due.saturating_sub(now));
         let tick = self.observer.tick(&self.state);
-        let timeout = [retry.filter(|_| queues.stop.is_none()), over, tick].into_iter().flatten().min();
+        let asked = match self.ask_timeout {
+            Some(_) => self.waiting().into_iter().filter_map(|(_, left)| left).min(),
+            None => None,
+        };
+        let timeout =
+            [retry.filter(|_| queues.stop.is_none()), over, tick, asked].into_iter().flatten().min();
         self.execute.wait(timeout, &mut queues.emitted).map_err(|error| match error {
             ExecuteError::Wait(error) => RunError::System("cannot wait for processes".into(), Some(error)),
             ExecuteError::Capture(error) => RunError::Capture(error),
         })?;
         self.take_emitted(queues)?;
+        self.expire(queues)?;
         if let Some((due, limit)) = deadline
             && queues.stop.is_none()
             && self.clock.monotonic() >= due
@@ -338,6 +355,9 @@ impl Run<'_> {
                 Emitted::Signal(Signal::Message) => {
                     if let Some(by) = (self.cancelled_by)() {
                         self.stop(queues, Stop::Cancelled(by));
+                    }
+                    for answer in (self.answers)() {
+                        self.decided(queues, answer)?;
                     }
                 }
                 Emitted::Signal(signal) => self.stop(queues, Stop::Interrupted(signal)),
@@ -438,6 +458,10 @@ impl Run<'_> {
     fn finish(&mut self, queues: &mut Queues) -> Result<Outcome, RunError> {
         let took = self.clock.monotonic().saturating_sub(queues.since);
         let duration_ms = milliseconds(took);
+        if let Some(Stop::Cancelled(_) | Stop::RunTimeout(_)) = &queues.stop {
+            self.end_waiting(queues)?;
+        }
+        let waiting: Vec<NodeIx> = self.waiting().into_iter().map(|(node, _)| node).collect();
         let (event, outcome) = match queues.stop.take() {
             Some(Stop::Interrupted(signal)) => {
                 let interrupted = |record: &omne_replay::NodeRecord| {
@@ -458,6 +482,12 @@ impl Run<'_> {
             Some(Stop::RunTimeout(limit)) => {
                 let cause = format!("the run took longer than {}", format_duration(limit));
                 (decide::aborted(&self.state, Some(cause), duration_ms).into(), Outcome::Aborted)
+            }
+            Some(Stop::FailFast) | None if !waiting.is_empty() => {
+                let ids = self.state.pipe().map(|pipe| {
+                    waiting.iter().map(|node| pipe.node(*node).id.clone()).collect::<Vec<NodeId>>()
+                });
+                (PipeParked { waiting: decide::clip(&ids.unwrap_or_default()) }.into(), Outcome::Parked)
             }
             Some(Stop::FailFast) => {
                 let cause = "stopped at the first failure".to_owned();

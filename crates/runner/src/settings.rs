@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     num::NonZeroU32,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use omne_agent::AgentConfig;
@@ -24,6 +25,9 @@ pub struct Settings {
     /// Further agents, and what is different of the built-in ones.
     #[serde(default)]
     pub agents: BTreeMap<String, AgentConfig>,
+    /// How long a question waits for people before its default counts; for ever when it does not say.
+    #[serde(default, deserialize_with = "duration")]
+    pub ask_timeout: Option<Duration>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -73,6 +77,19 @@ impl Settings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(SettingsError::Read { path: path.to_owned(), source }),
         }
+    }
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Seconds(u32),
+        Text(String),
+    }
+    match Form::deserialize(deserializer)? {
+        Form::Seconds(seconds) => Ok(Some(Duration::from_secs(seconds.into()))),
+        Form::Text(text) => omne_pipe::parse_duration(&text).map(Some).map_err(serde::de::Error::custom),
     }
 }
 

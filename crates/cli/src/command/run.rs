@@ -13,6 +13,7 @@ use omne_process::Signal;
 use omne_runner::{Beginning, Cancelled, NewRun, Options, Outcome, Volume, begin, look_at, take_up};
 use serde_json::Value;
 
+use super::people;
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -48,8 +49,9 @@ pub(super) fn run(args: &args::Run, context: &Context) -> Result<ExitCode> {
         None => None,
     };
     let new = NewRun { volume, pipe, inputs, workspace, recording, runs: None };
+    let home = new.volume.clone();
     let beginning = begin(new, &options, &context.clock, context.ids())?;
-    drive(beginning, &options, args.show, context)
+    drive(&home, beginning, &options, args.show, context)
 }
 
 pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode> {
@@ -91,25 +93,41 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
         std::io::stderr().lock().write_all(plan.as_bytes())?;
     }
     let beginning = owned.begin(&options, context.ids())?;
-    drive(beginning, &options, args.show, context)
+    drive(&volume, beginning, &options, args.show, context)
 }
 
-fn drive(beginning: Beginning, options: &Options, show: args::Show, context: &Context) -> Result<ExitCode> {
-    let mut progress = Progress::new(show, beginning.run().clone(), context.paint_errors());
-    match omne_runner::execute(beginning, options, &context.clock, &mut progress) {
-        Ok((outcome, state)) => {
-            progress.finish(&state);
-            Ok(match outcome {
-                Outcome::Completed => ExitCode::SUCCESS,
-                Outcome::Aborted => Exit::Aborted.into(),
-                Outcome::Interrupted(Signal::Terminate) => ExitCode::from(143),
-                Outcome::Interrupted(Signal::Interrupt | Signal::Message) => ExitCode::from(130),
-            })
+/// Runs to the end; on a terminal, people are asked when nothing else is left, and the run goes on.
+fn drive(
+    volume: &Volume,
+    mut beginning: Beginning,
+    options: &Options,
+    show: args::Show,
+    context: &Context,
+) -> Result<ExitCode> {
+    loop {
+        let run = beginning.run().clone();
+        let mut progress = Progress::new(show, run.clone(), context.paint_errors());
+        let (outcome, state) = match omne_runner::execute(beginning, options, &context.clock, &mut progress) {
+            Ok(ended) => ended,
+            Err(error) => {
+                progress.clear();
+                return Err(error.into());
+            }
+        };
+        progress.finish(&state);
+        let asks = outcome == Outcome::Parked && !show.no_ask && !show.json && people::can_be_asked();
+        if asks && people::ask(&run, &state, context)? {
+            let owned = take_up(volume, run, Vec::new(), None)?;
+            beginning = owned.begin(options, context.ids())?;
+            continue;
         }
-        Err(error) => {
-            progress.clear();
-            Err(error.into())
-        }
+        return Ok(match outcome {
+            Outcome::Completed => ExitCode::SUCCESS,
+            Outcome::Aborted => Exit::Aborted.into(),
+            Outcome::Parked => Exit::Parked.into(),
+            Outcome::Interrupted(Signal::Terminate) => ExitCode::from(143),
+            Outcome::Interrupted(Signal::Interrupt | Signal::Message) => ExitCode::from(130),
+        });
     }
 }
 

@@ -107,8 +107,13 @@ fn write_status(
         let denied = rare.map(|rare| rare.denied_tools.join(", ")).filter(|denied| !denied.is_empty());
         let denied = denied.map(|denied| format!("refused: {denied}"));
         let cost = record.usage().and_then(|usage| usage.cost_usd).map(|usd| format!("{usd:.4} USD"));
+        let asks = record.gate().filter(|_| record.phase == NodePhase::Waiting);
+        let asks = asks.map(|gate| {
+            let options = gate.options.join(", ");
+            format!("asks: {} ({options})", gate.prompt.as_deref().unwrap_or_default())
+        });
         let reason = error.or_else(|| rare.and_then(|rare| rare.reason.clone()));
-        let note = [reason, round, denied, cost].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+        let note = [reason, asks, round, denied, cost].into_iter().flatten().collect::<Vec<_>>().join(" · ");
         rows.push(vec![
             id.to_string(),
             format!("{} {word}", sign(word)),

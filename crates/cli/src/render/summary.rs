@@ -22,13 +22,19 @@ fn write_summary(out: &mut String, state: &RunState, paint: Paint) -> std::fmt::
     let run = state.run().map_or("", |run| run.as_str());
     let phase = state.phase().as_str();
     let count = |phase: NodePhase| state.nodes().filter(|(_, _, record)| record.phase == phase).count();
-    let counts: Vec<String> =
-        [NodePhase::Completed, NodePhase::Failed, NodePhase::Blocked, NodePhase::Skipped, NodePhase::Pending]
-            .into_iter()
-            .map(|phase| (count(phase), phase.as_str()))
-            .filter(|(number, _)| *number > 0)
-            .map(|(number, word)| format!("{number} {word}"))
-            .collect();
+    let counts: Vec<String> = [
+        NodePhase::Completed,
+        NodePhase::Failed,
+        NodePhase::Blocked,
+        NodePhase::Skipped,
+        NodePhase::Waiting,
+        NodePhase::Pending,
+    ]
+    .into_iter()
+    .map(|phase| (count(phase), phase.as_str()))
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, word)| format!("{number} {word}"))
+    .collect();
     let took = format_duration(Duration::from_millis(state.active_ms()));
     let word = paint.state(phase, &format!("{} {phase}", sign(phase)));
     writeln!(out, "{word} {} in {took}: {}", paint.bold(run), counts.join(", "))?;
@@ -68,6 +74,18 @@ fn write_summary(out: &mut String, state: &RunState, paint: Paint) -> std::fmt::
                 "{}",
                 paint.dim(&format!("look at it: omne status {run} · omne logs {run} · omne graph {run}"))
             )
+        }
+        RunPhase::Parked => {
+            let waiting = state.nodes().filter(|(_, _, record)| record.phase == NodePhase::Waiting);
+            for (id, _, record) in waiting {
+                let gate = record.gate();
+                let prompt = gate.and_then(|gate| gate.prompt.as_deref()).unwrap_or_default();
+                writeln!(out, "\n{} {}", paint.yellow(&format!("{id} asks:")), visible(prompt))?;
+                let options = gate.map(|gate| gate.options.join(", ")).unwrap_or_default();
+                writeln!(out, "  answers: {}", visible(&options))?;
+                writeln!(out, "  omne approve {run} {id}   or   omne reject {run} {id}")?;
+            }
+            writeln!(out, "\nthen go on with: omne resume {run}")
         }
         _ => {
             let from = failed.first().map_or_else(String::new, |(id, _, _)| format!(" {id}"));

@@ -8,6 +8,7 @@ mod agents;
 mod cases;
 mod ends;
 mod inspect;
+mod people;
 mod resume;
 mod running;
 mod sandbox;

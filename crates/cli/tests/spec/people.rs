@@ -1,0 +1,113 @@
+//! Nodes that ask people, and people who answer.
+
+use rustix::process::Signal;
+
+use crate::sandbox::{Sandbox, with_filters};
+
+/// A node whose gate asks, one after it, and one beside it.
+fn asking() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("nodes:\n- {id: a, bash: 'echo made >> made; echo k=v >> $OMNE_OUTPUT; echo text', gate: ok}\n- {id: b, depends_on: [a], bash: 'echo $OMNE_OUTPUTS_A_K'}\n- {id: c, bash: echo c}\n")
+        .gate("ok", "echo 'ship it?'; exit 75");
+    sandbox
+}
+
+#[test]
+fn a_gate_that_asks_parks_the_run_once_nothing_else_is_left() {
+    let sandbox = asking();
+    let run = sandbox.omne(&["run", "p"]);
+    assert_eq!(run.code, 6);
+    assert_eq!(sandbox.states(), "parked: a waiting, b pending, c completed");
+    with_filters(|| insta::assert_snapshot!(run.stderr.lines().skip_while(|line| !line.contains("parked p-")).collect::<Vec<_>>().join("\n")));
+    assert_eq!(sandbox.node("a")["gate"]["prompt"], "ship it?");
+    assert_eq!(sandbox.events(&["pipe.parked"])[0]["waiting"], serde_json::json!(["a"]));
+}
+
+#[test]
+fn an_approved_node_goes_on_with_what_it_had_made() {
+    let sandbox = asking();
+    sandbox.omne(&["run", "p"]);
+    let approve = sandbox.omne(&["approve", "@last", "a", "--comment", "looks good"]);
+    assert_eq!(approve.code, 0, "{approve:?}");
+    let decided = &sandbox.events(&["gate.decided"])[0];
+    assert_eq!((&decided["approved"], &decided["option"], &decided["by"]), (&true.into(), &"approve".into(), &"tester".into()));
+    let plan = sandbox.omne(&["resume", "@last", "--dry-run"]).stdout;
+    assert!(plan.contains("it was approved by tester"), "{plan}");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.read("made"), "made\n", "its script ran once");
+    assert_eq!(sandbox.capture("a"), "text\n");
+    assert_eq!(sandbox.capture("b"), "v\n");
+    let passed = &sandbox.events(&["gate.passed"])[0];
+    assert_eq!((&passed["method"], &passed["comment"]), (&"human_cli".into(), &"looks good".into()));
+}
+
+#[test]
+fn a_rejected_node_fails_and_blocks_what_needs_it() {
+    let sandbox = asking();
+    sandbox.omne(&["run", "p"]);
+    assert_eq!(sandbox.omne(&["reject", "@last", "a", "--comment", "not today"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(gate_failed), b blocked, c completed");
+    assert_eq!(sandbox.node("a")["error"]["message"], "rejected by tester: not today");
+}
+
+#[test]
+fn a_resume_before_an_answer_parks_again_and_does_nothing_twice() {
+    let sandbox = asking();
+    sandbox.omne(&["run", "p"]);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6);
+    assert_eq!(sandbox.read("made"), "made\n");
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+}
+
+#[test]
+fn a_runner_that_is_at_it_takes_the_answer_and_goes_on() {
+    let sandbox = asking();
+    sandbox.pipe("nodes:\n- {id: a, bash: 'true', gate: ok}\n- {id: b, depends_on: [a], bash: touch after}\n- {id: c, bash: 'until test -e after; do sleep 0.01; done'}\n");
+    let child = sandbox.start(&["run", "p"], ".omne/var/runs");
+    while !sandbox.omne(&["events", "@last", "--type", "gate.waiting"]).stdout.contains("ship it") {}
+    let approve = sandbox.omne(&["approve", "@last", "a"]);
+    assert!(approve.stdout.contains("its runner goes on"), "{approve:?}");
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 0);
+    assert_eq!(sandbox.states(), "completed: a completed, b completed, c completed");
+}
+
+#[test]
+fn what_is_no_answer_is_said() {
+    let sandbox = asking();
+    sandbox.omne(&["run", "p"]);
+    let code = |args: &[&str]| sandbox.omne(args).code;
+    assert_eq!(code(&["approve", "@last", "c"]), 2);
+    assert_eq!(code(&["approve", "@last", "nobody"]), 3);
+    assert_eq!(code(&["approve", "@last", "a", "--option", "maybe"]), 2);
+    assert_eq!(code(&["approve", "@last", "a"]), 0);
+    let again = sandbox.omne(&["reject", "@last", "a"]);
+    with_filters(|| insta::assert_snapshot!(again.picture()));
+}
+
+#[test]
+fn a_question_that_waits_too_long_is_answered_by_its_default() {
+    let sandbox = asking();
+    sandbox.omne(&["run", "p"]);
+    sandbox.file(".omne/omne.toml", "ask_timeout = 0\n");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(gate_failed), b blocked, c completed");
+    assert!(sandbox.node("a")["error"]["message"].as_str().unwrap().contains("nobody answered in time"));
+}
+
+#[test]
+fn a_run_that_waits_can_be_cancelled_and_interrupted() {
+    let sandbox = asking();
+    sandbox.omne(&["run", "p"]);
+    assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
+    assert_eq!(sandbox.states(), "aborted: a failed(cancelled), b blocked, c completed");
+    let sandbox = asking();
+    sandbox.pipe("nodes:\n- {id: a, bash: 'true', gate: ok}\n- {id: c, bash: 'touch here; sleep 60'}\n");
+    let child = sandbox.start(&["run", "p"], "here");
+    while !sandbox.omne(&["events", "@last", "--type", "gate.waiting"]).stdout.contains("ship it") {}
+    sandbox.signal(&child, Signal::INT);
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0, "the question is still open");
+}

@@ -1,0 +1,157 @@
+//! What comes after a node: its gate, and people if the gate asks them.
+
+use std::{fs, sync::Arc, time::Instant};
+
+use omne_dag::NodeIx;
+use omne_events::{ErrorKind, GateMethod, GatePassed, GateWaiting, NodeCompleted, NodeId};
+use omne_pipe::Node;
+use omne_process::{Ended, Sink, Spec};
+
+use super::{Active, LocalExecutor, Stage};
+use crate::{
+    agent::write_whole,
+    gate::{GATE_TIMEOUT, gate_path, names_its_interpreter},
+    node::verdict::{self, Failure},
+    port::{AtGate, Attempt, Decision, Emitted},
+};
+
+impl LocalExecutor {
+    pub(super) fn begin_gate(
+        &mut self,
+        active: Active,
+        completed: NodeCompleted,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(active.node);
+        if self.recording.as_ref().is_some_and(|recording| recording.plays_bash(&node.id)) {
+            return self.play_gate(&active, completed, emitted);
+        }
+        let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
+        // Looked at now, not when the run began: it may have been moved or replaced since.
+        let script =
+            gate_path(&self.places.volume, gate).map_err(|why| Failure::new(ErrorKind::GateFailed, why))?;
+        let (mut environment, mark) = self.environment(node, active.number, &active.env);
+        environment.set("OMNE_GATE_NAME", gate);
+        let (program, args) = if names_its_interpreter(&script) {
+            (script, Vec::new())
+        } else {
+            (self.places.shell.clone(), vec![script.into()])
+        };
+        let spec = Spec {
+            program,
+            args,
+            cwd: self.places.volume.clone(),
+            environment,
+            mark,
+            stdin: None,
+            stdout: Sink::Tail,
+            stderr: Sink::Tail,
+            output_limit: u64::MAX,
+        };
+        let spawned = self.supervisor.spawn(spec);
+        let (token, _) =
+            spawned.map_err(|error| verdict::of_spawn(&error, &self.places.volume, &self.places.shell))?;
+        let stage = Stage::Gate { completed: Box::new(completed) };
+        self.active.insert(token, Active { stage, deadline: Instant::now() + GATE_TIMEOUT, ..active });
+        Ok(())
+    }
+
+    /// A gate asks people. What the node came to is kept beside the log, for whoever goes on.
+    pub(super) fn ask(
+        &mut self,
+        node: &Node,
+        index: NodeIx,
+        completed: NodeCompleted,
+        ended: &Ended,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let said = ended.stdout.tail_text();
+        let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
+        let prompt = match said.trim() {
+            "" => format!("may `{}` pass the gate `{gate}`?", node.id),
+            said => said.to_owned(),
+        };
+        let bytes = serde_json::to_vec(&completed).map_err(|error| Failure::capture(&error.into()))?;
+        write_whole(&self.kept(&node.id), &bytes).map_err(|error| Failure::capture(&error))?;
+        let waiting = GateWaiting {
+            node_id: node.id.clone(),
+            gate: gate.into(),
+            prompt,
+            options: vec!["approve".to_owned(), "reject".to_owned()],
+            default: None,
+        };
+        emitted.push(Emitted::Event(waiting.into()));
+        self.waiting.insert(index, completed);
+        Ok(())
+    }
+
+    fn kept(&self, node: &NodeId) -> std::path::PathBuf {
+        self.places.run_dir.join(format!("nodes/{node}.waiting.json"))
+    }
+
+    /// A node goes on that had come to its gate before the runner ended.
+    pub(super) fn begin_at_gate(
+        &mut self,
+        attempt: &Attempt,
+        at_gate: &AtGate,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(attempt.node);
+        let path = self.kept(&node.id);
+        let gone = |why: String| {
+            let help = "run the node again with `--from`";
+            let message = format!("what it had come to, `{}`, is gone ({why}); {help}", path.display());
+            Failure::new(ErrorKind::GateFailed, message)
+        };
+        let bytes = fs::read(&path).map_err(|error| gone(error.to_string()))?;
+        let mut completed: NodeCompleted =
+            serde_json::from_slice(&bytes).map_err(|error| gone(error.to_string()))?;
+        completed.attempt = attempt.number;
+        self.waiting.insert(attempt.node, completed);
+        match &at_gate.decision {
+            Some(decision) => self.decided(attempt.node, decision, emitted),
+            None => {
+                let waiting = GateWaiting {
+                    node_id: node.id.clone(),
+                    gate: node.gate.as_ref().map_or("", |gate| gate.as_str()).into(),
+                    prompt: at_gate.question.prompt.clone(),
+                    options: at_gate.question.options.clone(),
+                    default: at_gate.question.default.clone(),
+                };
+                emitted.push(Emitted::Event(waiting.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// People have answered.
+    pub(super) fn decided(&mut self, index: NodeIx, decision: &Decision, emitted: &mut Vec<Emitted>) {
+        let Some(completed) = self.waiting.remove(&index) else { return };
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(index);
+        // It is needed no more, and does no harm.
+        let _ = fs::remove_file(self.kept(&node.id));
+        let Decision { approved, by, comment } = decision;
+        if *approved {
+            let passed = GatePassed {
+                node_id: node.id.clone(),
+                gate: node.gate.as_ref().map_or("", |gate| gate.as_str()).into(),
+                method: GateMethod::HumanCli,
+                stdout: None,
+                by: Some(by.clone()),
+                comment: comment.clone(),
+            };
+            emitted.push(Emitted::Event(passed.into()));
+            emitted.push(Emitted::Event(completed.into()));
+            return;
+        }
+        let why = comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
+        let mut failure = Failure::new(ErrorKind::GateFailed, format!("rejected by {by}{why}"));
+        failure.usage = completed.usage.map(Box::new);
+        let took = std::time::Duration::from_millis(completed.duration_ms);
+        let event = failure.event(node.id.clone(), completed.attempt, took);
+        emitted.push(Emitted::Event(event.into()));
+    }
+}

@@ -1,0 +1,206 @@
+//! What people say to a node that asks them: through its runner, or into the
+//! log where there is none.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use omne_events::{Clock, GateDecided, IdGen, LockedLog, NodeId, OpenError};
+use omne_exec::Decision;
+use omne_replay::{Gate, NodePhase, RunState};
+
+use crate::{RunDir, RunError, cancel::signal, resume::OwnedLog};
+
+/// How long a runner may take to take an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Words that do not let a node go on.
+const REFUSALS: [&str; 6] = ["no", "reject", "deny", "cancel", "abort", "stop"];
+
+/// An answer to a node.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The node.
+    pub node: String,
+    /// One of its options; else the first that fits.
+    pub option: Option<String>,
+    /// Whether it may go on.
+    pub approved: bool,
+    /// Who says so.
+    pub by: String,
+    /// What they say about it.
+    pub comment: Option<String>,
+}
+
+/// Who wrote a decision down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// The runner, which goes on.
+    ByOwner,
+    /// This process: the run has no runner.
+    Here,
+}
+
+/// Why an answer is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecisionError {
+    /// The run has no such node.
+    #[error("the run has no node `{0}`")]
+    NoNode(String),
+    /// It asks nothing.
+    #[error("`{node}` does not wait for a decision: it is {state}")]
+    NotWaiting {
+        /// The node.
+        node: String,
+        /// Where it stands.
+        state: String,
+    },
+    /// It has no such option.
+    #[error("`{option}` is no answer to `{node}`; there are: {}", options.join(", "))]
+    NoOption {
+        /// The node.
+        node: String,
+        /// What was said.
+        option: String,
+        /// What can be.
+        options: Vec<String>,
+    },
+}
+
+/// Whether an option lets a node go on.
+pub fn approves(option: &str) -> bool {
+    !REFUSALS.iter().any(|refusal| option.eq_ignore_ascii_case(refusal))
+}
+
+/// The event of an answer.
+fn decided(state: &RunState, answer: &Answer) -> Result<GateDecided, DecisionError> {
+    let node = answer.node.as_str();
+    let index = state.find(node).ok_or_else(|| DecisionError::NoNode(node.to_owned()))?;
+    let record = state.node(index);
+    let gate = record.gate().filter(|gate| record.phase == NodePhase::Waiting && gate.is_waiting());
+    let Some(gate) = gate else {
+        let decision = record.gate().and_then(Gate::decision);
+        let state = match decision {
+            Some(true) => "approved already",
+            Some(false) => "rejected already",
+            None => record.phase.as_str(),
+        };
+        return Err(DecisionError::NotWaiting { node: node.to_owned(), state: state.to_owned() });
+    };
+    let option = match &answer.option {
+        Some(option) if gate.options.contains(option) => option.clone(),
+        Some(option) => {
+            let options = gate.options.clone();
+            return Err(DecisionError::NoOption { node: node.to_owned(), option: option.clone(), options });
+        }
+        None => {
+            let fitting = gate.options.iter().find(|option| approves(option) == answer.approved);
+            let usual = if answer.approved { "approve" } else { "reject" };
+            fitting.cloned().unwrap_or_else(|| usual.to_owned())
+        }
+    };
+    Ok(GateDecided {
+        node_id: NodeId::new(node).map_err(|_| DecisionError::NoNode(node.to_owned()))?,
+        gate: gate.gate.clone(),
+        option,
+        approved: answer.approved,
+        by: answer.by.clone(),
+        comment: answer.comment.clone(),
+    })
+}
+
+/// The answer that counts when nobody gave one in time.
+pub(crate) fn expired(node_id: &NodeId, gate: &Gate) -> GateDecided {
+    let option = gate.default.clone().unwrap_or_else(|| "reject".to_owned());
+    GateDecided {
+        node_id: node_id.clone(),
+        gate: gate.gate.clone(),
+        approved: gate.default.as_deref().is_some_and(approves),
+        option,
+        by: "ask_timeout".to_owned(),
+        comment: Some("nobody answered in time".to_owned()),
+    }
+}
+
+/// What a decision in the log means for its node.
+pub(crate) fn of(decided: &GateDecided) -> Decision {
+    Decision { approved: decided.approved, by: decided.by.clone(), comment: decided.comment.clone() }
+}
+
+fn directory(run: &RunDir) -> PathBuf {
+    run.path.join("decisions")
+}
+
+/// The answers that others left for the runner of this run; each is given once.
+pub(crate) fn take_answers(run: &RunDir) -> Vec<GateDecided> {
+    let entries = fs::read_dir(directory(run)).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .collect();
+    paths.sort();
+    let mut answers = Vec::new();
+    for path in paths {
+        if let Some(answer) = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            answers.push(answer);
+        }
+        // Whoever left it sees by this that it was taken.
+        let _ = fs::remove_file(&path);
+    }
+    answers
+}
+
+/// Answers a node that waits.
+pub fn decide(
+    run: &RunDir,
+    answer: &Answer,
+    clock: &dyn Clock,
+    ids: Box<dyn IdGen>,
+) -> Result<Decided, RunError> {
+    match OwnedLog::take(run) {
+        Err(RunError::Open(OpenError::Owned { path, pid })) => {
+            let Some(owner) = pid else { return Err(OpenError::Owned { path, pid }.into()) };
+            leave(run, answer, owner)?;
+            Ok(Decided::ByOwner)
+        }
+        Err(error) => Err(error),
+        Ok((log, mut state)) => {
+            let event = decided(&state, answer)?;
+            let (mut log, _) = log.go_on(ids)?;
+            let record = log.append(clock.now(), event.into())?;
+            state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;
+            log.flush_and_sync()?;
+            Ok(Decided::Here)
+        }
+    }
+}
+
+/// Leaves an answer where the runner finds it, and waits until it is taken.
+fn leave(run: &RunDir, answer: &Answer, owner: u32) -> Result<(), RunError> {
+    let folded = omne_events::LogReader::open(&run.log())
+        .map_err(omne_replay::FoldError::Read)
+        .and_then(|mut reader| omne_replay::fold(RunState::new(), &mut reader, None, |_, _| {}))
+        .map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?;
+    let event = decided(&folded.state, answer)?;
+    let directory = directory(run);
+    let path = directory.join(format!("{}.json", answer.node));
+    let new = directory.join(format!("{}.new", answer.node));
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(&directory)?;
+        fs::write(&new, serde_json::to_vec(&event)?)?;
+        fs::rename(&new, &path)
+    };
+    write().map_err(|source| RunError::Io { verb: "write", path: path.clone(), source })?;
+    signal(owner)?;
+    let until = Instant::now() + PATIENCE;
+    while path.exists() && Instant::now() < until {
+        if matches!(LockedLog::owner(&run.log()), Ok(None)) {
+            let _ = fs::remove_file(&path);
+            let gone = "the runner ended before it took the answer; give it again";
+            return Err(RunError::System(gone.into(), None));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}

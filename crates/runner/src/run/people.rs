@@ -1,0 +1,103 @@
+//! Nodes that ask people, and what these say.
+
+use std::time::Duration;
+
+use omne_dag::NodeIx;
+use omne_events::{ErrorKind, GateDecided, NodeFailed};
+use omne_exec::{AtGate, Decision, Emitted, Question};
+use omne_replay::NodePhase;
+
+use super::{Queues, Run, Stop};
+use crate::{RunError, decision};
+
+impl Run<'_> {
+    /// Where a node that goes on stands, if its gate had asked people.
+    pub(super) fn at_gate(&self, node: NodeIx) -> Option<AtGate> {
+        let record = self.state.node(node);
+        let gate = record.gate().filter(|_| record.goes_on)?;
+        let question = Question {
+            prompt: gate.prompt.clone().unwrap_or_default(),
+            options: gate.options.clone(),
+            default: gate.default.clone(),
+        };
+        let decision = gate.decision().map(|approved| Decision {
+            approved,
+            by: gate.by.clone().unwrap_or_default(),
+            comment: gate.comment.clone(),
+        });
+        let waited = || Some(self.clock.now().since(gate.since?));
+        let is_late = self.ask_timeout.is_some_and(|limit| waited().is_some_and(|waited| waited >= limit));
+        let late = || decision::of(&decision::expired(&self.state.pipe()?.node(node).id, gate)).into();
+        let decision = decision.or_else(|| if is_late { late() } else { None });
+        (gate.is_waiting() || decision.is_some()).then_some(AtGate { question, decision })
+    }
+
+    /// People have answered a node. An answer that comes too late is none.
+    pub(super) fn decided(&mut self, queues: &mut Queues, answer: GateDecided) -> Result<(), RunError> {
+        let node = self.state.find(answer.node_id.as_str());
+        let Some(node) = node.filter(|node| self.state.node(*node).phase == NodePhase::Waiting) else {
+            return Ok(());
+        };
+        let decision = decision::of(&answer);
+        self.record(queues, answer.into())?;
+        let mut emitted = Vec::new();
+        self.execute.decide(node, &decision, &mut emitted);
+        for emitted in emitted {
+            if let Emitted::Event(event) = emitted {
+                self.happened(queues, event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The nodes that wait for people, and until when.
+    pub(super) fn waiting(&self) -> Vec<(NodeIx, Option<Duration>)> {
+        let Some(pipe) = self.state.pipe() else { return Vec::new() };
+        let waiting = pipe.graph().nodes().filter(|node| self.state.node(*node).phase == NodePhase::Waiting);
+        let left = |node: NodeIx| {
+            let since = self.state.node(node).gate()?.since?;
+            Some(self.ask_timeout?.saturating_sub(self.clock.now().since(since)))
+        };
+        waiting.map(|node| (node, left(node))).collect()
+    }
+
+    /// Takes the default of questions that waited too long.
+    pub(super) fn expire(&mut self, queues: &mut Queues) -> Result<(), RunError> {
+        if self.ask_timeout.is_none() || queues.stop.is_some() {
+            return Ok(());
+        }
+        for (node, left) in self.waiting() {
+            let expired = left.is_some_and(|left| left.is_zero());
+            let gate = self.state.node(node).gate().filter(|_| expired);
+            if let (Some(gate), Some(pipe)) = (gate, self.state.pipe()) {
+                let answer = decision::expired(&pipe.node(node).id, gate);
+                self.decided(queues, answer)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody is asked any more.
+    pub(super) fn end_waiting(&mut self, queues: &mut Queues) -> Result<(), RunError> {
+        let Some(pipe) = self.state.pipe().cloned() else { return Ok(()) };
+        let (error, message) = match &queues.stop {
+            Some(Stop::RunTimeout(_)) => (ErrorKind::Timeout, "the whole run took longer than it may"),
+            _ => (ErrorKind::Cancelled, "the run was cancelled"),
+        };
+        for (node, _) in self.waiting() {
+            let failed = NodeFailed {
+                node_id: pipe.node(node).id.clone(),
+                attempt: self.state.node(node).attempt,
+                error: error.into(),
+                message: Some(message.to_owned()),
+                exit_code: None,
+                signal: None,
+                duration_ms: 0,
+                retry_in_ms: None,
+                usage: None,
+            };
+            self.record(queues, failed.into())?;
+        }
+        Ok(())
+    }
+}
