@@ -325,9 +325,11 @@ impl Agent {
         if let Some(budget) = call.budget {
             add(&self.budget_args, "{budget}", &format!("{budget:.6}"));
         }
-        for template in call.tools.map(|_| &self.tools_args).into_iter().flatten() {
+        // An empty list allows nothing more than usual, and an option without a value would take the next one for it.
+        let tools = call.tools.filter(|tools| !tools.is_empty());
+        for template in tools.map(|_| &self.tools_args).into_iter().flatten() {
             if template == "{tools}" {
-                args.extend(call.tools.into_iter().flatten().map(ToString::to_string));
+                args.extend(tools.into_iter().flatten().map(ToString::to_string));
             } else {
                 args.push(template.clone());
             }

@@ -100,12 +100,13 @@ enum Reader {
 }
 
 impl Reader {
-    fn get(&mut self) -> &mut dyn Read {
+    /// The reader of lines, or that of text, which is no lines of something.
+    fn get(&mut self) -> Result<&mut dyn Read, &mut text::Text> {
         match self {
-            Reader::Claude(reader) => reader,
-            Reader::Codex(reader) => reader,
-            Reader::Gemini(reader) => reader,
-            Reader::Text(reader) => reader,
+            Reader::Claude(reader) => Ok(reader),
+            Reader::Codex(reader) => Ok(reader),
+            Reader::Gemini(reader) => Ok(reader),
+            Reader::Text(text) => Err(text),
         }
     }
 }
@@ -117,7 +118,7 @@ impl Parser {
             Dialect::Claude => Reader::Claude(claude::Claude::default()),
             Dialect::Codex => Reader::Codex(codex::Codex::default()),
             Dialect::Gemini => Reader::Gemini(gemini::Gemini::default()),
-            Dialect::Text => Reader::Text(text::Text),
+            Dialect::Text => Reader::Text(text::Text::default()),
         };
         Self { lines: Lines::default(), told: Told::default(), reader }
     }
@@ -125,14 +126,20 @@ impl Parser {
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8], sink: &mut Sink<'_>) {
         let Self { lines, told, reader } = self;
-        let reader = reader.get();
+        let reader = match reader.get() {
+            Ok(reader) => reader,
+            Err(text) => return text.push(bytes, told, sink),
+        };
         told.dropped += lines.push(bytes, reader, &mut |reader, line| reader.line(line, told, sink));
     }
 
     /// There will be no more bytes: a last line without its newline counts, too.
     pub fn end(&mut self, sink: &mut Sink<'_>) {
         let Self { lines, told, reader } = self;
-        let reader = reader.get();
+        let reader = match reader.get() {
+            Ok(reader) => reader,
+            Err(text) => return text.end(told, sink),
+        };
         if let Some(line) = lines.end() {
             reader.line(&line, told, sink);
         }
@@ -145,7 +152,7 @@ impl Parser {
             Reader::Claude(reader) => reader,
             Reader::Codex(reader) => reader,
             Reader::Gemini(reader) => reader,
-            Reader::Text(reader) => reader,
+            Reader::Text(_) => return text::Text::verdict(&self.told, exit, stderr),
         };
         reader.verdict(&self.told, exit, stderr)
     }

@@ -117,3 +117,22 @@ fn plain_text_is_the_agents_own_line_by_line() {
     assert_eq!(failure(&read, FAILED, "no").0, "crash");
     assert_eq!(failure(&self::read(Dialect::Text, " \n"), DONE, "").1, "empty");
 }
+
+#[test]
+fn a_very_long_line_of_text_comes_in_pieces_and_whole() {
+    let line = "ä".repeat(100_000);
+    let mut parser = Parser::new(Dialect::Text);
+    let (mut text, mut pieces) = (String::new(), 0);
+    let mut take = |item: Item<'_>| {
+        if let Item::Text(piece) = item {
+            text.push_str(piece);
+            pieces += 1;
+        }
+    };
+    for bytes in line.as_bytes().chunks(777) {
+        parser.push(bytes, &mut take);
+    }
+    parser.end(&mut take);
+    assert_eq!(pieces, 4);
+    assert!(text == line);
+}

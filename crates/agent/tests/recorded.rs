@@ -311,6 +311,17 @@ fn keys_in_another_order_and_unknown_fields_are_read_all_the_same() {
     assert_eq!(parser.verdict(Exit { code: Some(0), signal: None }, ""), Verdict::Success);
 }
 
+#[test]
+fn one_odd_field_does_not_cost_a_line() {
+    let mut parser = Parser::new(Dialect::Claude);
+    let line = "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"num_turns\":1.0,\"duration_ms\":12.5,\
+                \"total_cost_usd\":\"much\",\"result\":\"hi\",\"usage\":{\"input_tokens\":null,\"output_tokens\":3}}\n";
+    parser.push(line.as_bytes(), &mut |_| {});
+    assert_eq!(parser.verdict(Exit { code: Some(0), signal: None }, ""), Verdict::Success);
+    let usage = parser.usage().unwrap();
+    assert_eq!((usage.output_tokens, usage.agent_ms, usage.cost_usd), (3, Some(13), None));
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..600)) {

@@ -14,7 +14,7 @@ use std::{
 
 use omne_agent::{
     Agent, Call, CommandLine, Exit, Failure as AgentFailure, Item, Parser, Scanner, Sentinel, Session,
-    Verdict, class,
+    ToolCall, Verdict, class,
 };
 use omne_events::{
     AgentStarted, AgentTool, Digest, ErrorKind, IterationCompleted, IterationOutcome, IterationStarted,
@@ -58,6 +58,8 @@ pub struct GoesOn {
     pub iteration: u32,
     /// In this session.
     pub session: Option<String>,
+    /// It had said that it is done: only what comes after it is left.
+    pub is_done: bool,
 }
 
 impl Ask {
@@ -232,7 +234,7 @@ impl AgentRun {
         sessions: Sessions<'_>,
         emitted: &mut Vec<Emitted>,
     ) -> Result<Start, Failure> {
-        if let Some(over) = funds.over() {
+        if let Some(over) = funds.over().or_else(|| self.over_budget()) {
             return Err(Failure::new(ErrorKind::BudgetExceeded, over));
         }
         let fresh = self.rounds.as_ref().is_none_or(|rounds| rounds.fresh_context);
@@ -278,6 +280,11 @@ impl AgentRun {
             emitted.push(Emitted::Event(started.into()));
         }
         Ok(Start { line, prompt, iteration })
+    }
+
+    fn over_budget(&self) -> Option<String> {
+        let budget = self.budget_usd.filter(|budget| self.spent() > *budget)?;
+        Some(format!("the node cost {:.4} USD, over its budget of {budget} USD", self.spent()))
     }
 
     fn spent(&self) -> f64 {
@@ -390,15 +397,20 @@ impl AgentRun {
             funds.spent_usd += usage.cost_usd.unwrap_or(0.0);
         }
         for tool in self.this.parser.denied_tools() {
-            if !self.denied.contains(tool) {
-                self.denied.push(tool.clone());
+            let tool: SmolStr = clip(tool).into();
+            if !self.denied.contains(&tool) && self.denied.len() < MOST_DENIED {
+                self.denied.push(tool);
             }
         }
+        if self.this.parser.dropped_lines() > 0 {
+            emitted.push(Emitted::Notice(format!(
+                "{} line(s) of the agent of `{}` were over 16 MiB and were not read",
+                self.this.parser.dropped_lines(),
+                self.id
+            )));
+        }
         let verdict = self.judge(&end, cause);
-        let over = funds.over().or_else(|| {
-            let budget = self.budget_usd.filter(|budget| self.spent() > *budget)?;
-            Some(format!("the node cost {:.4} USD, over its budget of {budget} USD", self.spent()))
-        });
+        let over = funds.over().or_else(|| self.over_budget());
         let over = over.map(|message| Failure::new(ErrorKind::BudgetExceeded, message));
         let (outcome, mut next) = match (verdict, over) {
             (Judged::Forgotten, None) => {
@@ -409,6 +421,11 @@ impl AgentRun {
                 emitted.push(Emitted::Notice(notice));
                 self.session = None;
                 (IterationOutcome::Failed, Next::Again)
+            }
+            (Judged::Failed(failure), Some(over)) if !failure.was_asked_for() => {
+                // There is no money for another try.
+                let message = format!("{}; it had failed: {}", over.message, failure.message);
+                (IterationOutcome::Failed, Next::Failed(Failure { message, ..over }))
             }
             (Judged::Failed(failure), _) => (IterationOutcome::Failed, Next::Failed(failure)),
             (Judged::Blocked(failure), _) => (IterationOutcome::Blocked, Next::Failed(failure)),
@@ -459,6 +476,7 @@ impl AgentRun {
             }
             Verdict::Failure(AgentFailure { kind, class, message }) => {
                 let Exit { code, signal } = end.exit();
+                let class = class.map(|class| clip(&class).into());
                 Judged::Failed(Failure { class, code, signal, ..Failure::new(kind, message) })
             }
         }
@@ -479,13 +497,18 @@ impl AgentRun {
     fn done_unless(&mut self, over: Option<Failure>, exit_code: Option<i32>) -> Next {
         match over {
             Some(over) => Next::Failed(over),
-            None => Next::Done(Done {
-                bytes: self.text.bytes(),
-                sha256: self.text.digest(),
-                exit_code,
-                usage: self.usage,
-                denied: std::mem::take(&mut self.denied),
-            }),
+            None => Next::Done(Done { exit_code, ..self.done() }),
+        }
+    }
+
+    /// The success of a loop that has nothing left to do.
+    pub(crate) fn done(&mut self) -> Done {
+        Done {
+            bytes: self.text.bytes(),
+            sha256: self.text.digest(),
+            exit_code: None,
+            usage: self.usage,
+            denied: std::mem::take(&mut self.denied),
         }
     }
 
@@ -514,26 +537,46 @@ enum Judged {
     Failed(Failure),
 }
 
+/// The longest word of an agent that goes into an event, in bytes: events are lines, and lines have an end.
+const MOST_WORD: usize = 256;
+
+/// The most refused tools that an event names.
+const MOST_DENIED: usize = 50;
+
+/// The beginning of a word that fits.
+fn clip(word: &str) -> &str {
+    let mut end = word.len().min(MOST_WORD);
+    while !word.is_char_boundary(end) {
+        end -= 1;
+    }
+    &word[..end]
+}
+
 /// An item that outlives its line.
 enum Heard {
     Session { id: Option<String>, model: Option<String>, version: Option<String> },
     Text(String),
     TextEnd,
     Partial(String),
-    Tool(omne_agent::ToolCall),
+    Tool(ToolCall),
 }
 
 impl From<Item<'_>> for Heard {
     fn from(item: Item<'_>) -> Self {
         let own = |text: Option<&str>| text.map(str::to_owned);
         match item {
-            Item::Session { id, model, version } => {
-                Heard::Session { id: own(id), model: own(model), version: own(version) }
-            }
+            Item::Session { id, model, version } => Heard::Session {
+                // A name that was cut would be another one.
+                id: own(id.filter(|id| id.len() <= MOST_WORD)),
+                model: own(model.map(clip)),
+                version: own(version.map(clip)),
+            },
             Item::Text(text) => Heard::Text(text.to_owned()),
             Item::TextEnd => Heard::TextEnd,
             Item::Partial(text) => Heard::Partial(text.to_owned()),
-            Item::Tool(call) => Heard::Tool(call),
+            Item::Tool(call) => {
+                Heard::Tool(ToolCall { name: clip(&call.name).into(), id: clip(&call.id).to_owned(), ..call })
+            }
         }
     }
 }

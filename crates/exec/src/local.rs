@@ -329,7 +329,9 @@ impl LocalExecutor {
                 active.stop_at = None;
                 self.supervisor.end(*token, End::Interrupt);
             }
-            if active.cause.is_none() && now >= active.due(&self.pipe) {
+            // What it left behind is ended in any case, and not in its time.
+            let is_over = self.supervisor.has_exited(*token);
+            if active.cause.is_none() && !is_over && now >= active.due(&self.pipe) {
                 let (cause, how) = match active.stage {
                     Stage::Script => (Cause::Timeout(self.pipe.node(active.node).timeout), End::Gently),
                     Stage::Agent(_) => (active.agent_cause(&self.pipe, now), End::Interrupt),
@@ -402,9 +404,13 @@ impl Execute for LocalExecutor {
         if !self.due.is_empty() {
             return self.start_due(emitted);
         }
-        let open = self.active.values().filter(|active| active.cause.is_none());
-        let due =
-            open.map(|active| active.due(&self.pipe)).chain(self.active.values().filter_map(|a| a.stop_at));
+        let is_open = |(token, active): &(&Token, &Active)| {
+            active.cause.is_none() && !self.supervisor.has_exited(**token)
+        };
+        let open = self.active.iter().filter(is_open);
+        let due = open
+            .map(|(_, active)| active.due(&self.pipe))
+            .chain(self.active.values().filter_map(|a| a.stop_at));
         let due = due.map(|due| due.saturating_duration_since(Instant::now())).min();
         let timeout = match (timeout, due) {
             (Some(a), Some(b)) => Some(a.min(b)),

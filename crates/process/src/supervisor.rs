@@ -202,6 +202,11 @@ impl Supervisor {
         self.enforce(token, now);
     }
 
+    /// Whether a child's own process is gone, though something that it started may not be.
+    pub fn has_exited(&self, token: Token) -> bool {
+        self.children.get(&token).is_none_or(|child| child.status.is_some())
+    }
+
     /// Waits until something happens, a [`Waker`] wakes, or `timeout` is over. `happenings` gets what happened.
     ///
     /// # Errors

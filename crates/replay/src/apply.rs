@@ -164,6 +164,7 @@ impl RunState {
                 let rare = self.nodes[node].rare();
                 if completed.outcome != IterationOutcome::Failed {
                     rare.rounds_ended = completed.iteration;
+                    rare.loop_done = completed.outcome == IterationOutcome::Until;
                 }
                 if let Some(usage) = completed.usage {
                     *rare.using.get_or_insert_default() += usage;
@@ -302,7 +303,7 @@ impl RunState {
                         (rare.error, rare.message, rare.reason, rare.signal) = (None, None, None, None);
                         if step.action != PlanAction::Continue {
                             (rare.iteration, rare.session_id, rare.gate) = (None, None, None);
-                            rare.rounds_ended = 0;
+                            (rare.rounds_ended, rare.loop_done) = (0, false);
                         }
                     }
                 }
@@ -452,6 +453,7 @@ impl RunState {
         if started.iteration == 1 {
             rare.rounds_ended = 0;
         }
+        rare.loop_done = false;
         if started.session_id.is_some() {
             rare.session_id.clone_from(&started.session_id);
         }

@@ -98,10 +98,8 @@ fn step(
         NodePhase::Failed => {
             let kind = record.error().map_or(ErrorKind::Crash, |error| error.kind);
             let was_stopped = matches!(kind, ErrorKind::Interrupted | ErrorKind::Cancelled);
-            match next_round(record, pipe.node(node)).filter(|_| was_stopped && changed.is_none()) {
-                Some(round) => {
-                    (PlanAction::Continue, format!("its loop was stopped; it goes on with iteration {round}"))
-                }
+            match goes_on(record, pipe.node(node)).filter(|_| was_stopped && changed.is_none()) {
+                Some(how) => (PlanAction::Continue, format!("its loop was stopped; {how}")),
                 None => (PlanAction::Rerun, format!("it failed ({})", kind.as_str())),
             }
         }
@@ -115,10 +113,8 @@ fn step(
             };
             (PlanAction::Continue, format!("it was {word} by {by}"))
         }
-        NodePhase::Running => match next_round(record, pipe.node(node)).filter(|_| changed.is_none()) {
-            Some(round) => {
-                (PlanAction::Continue, format!("its loop was cut off; it goes on with iteration {round}"))
-            }
+        NodePhase::Running => match goes_on(record, pipe.node(node)).filter(|_| changed.is_none()) {
+            Some(how) => (PlanAction::Continue, format!("its loop was cut off; {how}")),
             None => (PlanAction::Rerun, "it was cut off".into()),
         },
         NodePhase::Waiting => (PlanAction::Continue, "it waits for a decision".into()),
@@ -149,17 +145,24 @@ fn step(
                 (None, None) => (PlanAction::Keep, "it was skipped".into()),
             }
         }
+        NodePhase::Pending if record.goes_on && changed.is_none() => {
+            let how = goes_on(record, pipe.node(node)).unwrap_or_else(|| "it stands at its gate".to_owned());
+            (PlanAction::Continue, format!("it has not gone on yet; {how}"))
+        }
         NodePhase::Pending => (PlanAction::Run, "it has not run yet".into()),
     }
 }
 
-/// The round that a loop whose session is known goes on with: the one after the last that ended.
-fn next_round(record: &NodeRecord, node: &Node) -> Option<u32> {
+/// How a loop goes on that was cut off or stopped, in words; `None` when it begins anew.
+fn goes_on(record: &NodeRecord, node: &Node) -> Option<String> {
     let rare = record.rare.as_ref()?;
     let rounds = node.rounds()?;
+    if rare.loop_done {
+        return Some("what comes after it is looked at again".to_owned());
+    }
     let next = rare.rounds_ended + 1;
     let has_begun = rare.iteration.is_some() && rare.session_id.is_some();
-    (has_begun && next <= rounds.max_iterations).then_some(next)
+    (has_begun && next <= rounds.max_iterations).then(|| format!("it goes on with iteration {next}"))
 }
 
 fn kept(steps: &[Option<(PlanAction, String)>], node: NodeIx) -> bool {

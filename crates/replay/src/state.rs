@@ -139,6 +139,8 @@ pub struct NodeRecordRare {
     pub iteration: Option<u32>,
     /// The last round that ended, of an attempt that a later one goes on with, too.
     pub rounds_ended: u32,
+    /// Whether the last round that ended said that the loop is done.
+    pub loop_done: bool,
     /// The agent's session.
     pub session_id: Option<String>,
     /// Its gate.

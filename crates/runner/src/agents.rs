@@ -1,7 +1,12 @@
 //! Which agent each AI node asks, with which prompt: found and checked before
 //! anything is written.
 
-use std::{collections::BTreeMap, ffi::OsStr, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use omne_agent::{Agent, Call, Session};
 use omne_dag::NodeIx;
@@ -73,7 +78,7 @@ impl Roster {
             let name = roster.agent_of(node).clone();
             if !roster.agents.contains_key(&name) {
                 let agent = Agent::find(&name, &settings.agents)?;
-                let program = match (programs, find(&agent, path)) {
+                let program = match (programs, find(&agent, path, volume.root())) {
                     (Programs::Needed, None) => {
                         let install = agent.install.clone();
                         return Err(RunError::AgentMissing { agent: name, program: agent.program, install });
@@ -137,6 +142,7 @@ impl Roster {
         let rounds = node.rounds().zip(rare).filter(|(_, rare)| rare.iteration.is_some());
         let goes_on = rounds.filter(|_| record.goes_on).map(|(rounds, rare)| GoesOn {
             iteration: rare.rounds_ended + 1,
+            is_done: rare.loop_done,
             session: rare.session_id.clone().filter(|_| !rounds.fresh_context),
         });
         Some(Box::new(Ask {
@@ -169,11 +175,11 @@ impl Roster {
     }
 }
 
-/// The program of an agent, absolute, by the value of `PATH`; `None` when it is not installed.
-pub fn find(agent: &Agent, path: &OsStr) -> Option<PathBuf> {
-    let program = PathBuf::from(&agent.program);
+/// The program of an agent, absolute, by the value of `PATH`; `None` when it is not installed. A relative path is one
+/// from the volume's root.
+pub fn find(agent: &Agent, path: &OsStr, root: &Path) -> Option<PathBuf> {
     if agent.program.contains('/') {
-        let absolute = std::path::absolute(&program).ok()?;
+        let absolute = root.join(&agent.program);
         return absolute.is_file().then_some(absolute);
     }
     omne_process::find_program(&agent.program, path)

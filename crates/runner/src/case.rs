@@ -11,11 +11,13 @@ use std::{
 use omne_events::{Clock, Decoder, Event, IdGen, Line, LogReader, NodeId, Recorded, WorkspaceMode};
 use omne_exec::{Bash, Recording};
 use omne_pipe::{Pipe, Values, from_definition};
+use omne_process::Signal;
 use omne_replay::{FoldError, RunPhase, RunState, Snapshot, fold};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    NewRun, Observer, Options, RunDir, RunError, Volume, begin::begin, begin::execute, recording, workspace,
+    NewRun, Observer, Options, Outcome, RunDir, RunError, Volume, begin::begin, begin::execute, recording,
+    workspace,
 };
 
 /// A test case on disk: a directory below `.omne/tests/`.
@@ -85,6 +87,9 @@ pub enum CaseError {
         /// The cause.
         source: io::Error,
     },
+    /// A signal ended it.
+    #[error("interrupted")]
+    Interrupted(Signal),
     /// The run could not be begun or brought to its end.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -252,7 +257,10 @@ impl Case {
         let mut taken = Silent(Snapshot::new());
         let ended = execute(beginning, options, clock, &mut taken);
         workspace::remove(volume, &run.id).map_err(RunError::from)?;
-        let (_, state) = ended?;
+        let (outcome, state) = ended?;
+        if let Outcome::Interrupted(signal) = outcome {
+            return Err(CaseError::Interrupted(signal));
+        }
         let snapshot = taken.0.finish(&state);
         let stored = match fs::read_to_string(self.snapshot_path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -298,7 +306,8 @@ impl Case {
 fn is_played(event: &Event) -> bool {
     matches!(
         event,
-        Event::NodeStarted(_)
+        Event::PipeResumed(_)
+            | Event::NodeStarted(_)
             | Event::NodeCompleted(_)
             | Event::NodeFailed(_)
             | Event::IterationStarted(_)

@@ -152,8 +152,9 @@ impl OwnedResumption {
         }
         let keeps = |step: &PlanStep| {
             let node = state.find(step.node_id.as_str());
-            step.action == PlanAction::Keep
-                && node.is_some_and(|node| state.node(node).phase == NodePhase::Completed)
+            let completed = node.is_some_and(|node| state.node(node).phase == NodePhase::Completed);
+            // A loop that goes on has worked there, too.
+            (step.action == PlanAction::Keep && completed) || step.action == PlanAction::Continue
         };
         let held = if plan.iter().any(keeps) { workspace::Held::Work } else { workspace::Held::Nothing };
         let workspace = match state.workspace() {

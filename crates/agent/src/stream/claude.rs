@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use omne_events::{ErrorKind, Usage};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use smol_str::SmolStr;
 
@@ -140,9 +140,9 @@ struct TextDelta<'a> {
 struct ResultLine<'a> {
     #[serde(borrow, default)]
     subtype: Cow<'a, str>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     is_error: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     num_turns: u64,
     #[serde(borrow)]
     result: Option<Cow<'a, str>>,
@@ -150,20 +150,48 @@ struct ResultLine<'a> {
     errors: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow)]
     terminal_reason: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "number")]
     total_cost_usd: Option<f64>,
-    duration_ms: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
+    duration_ms: Option<f64>,
     usage: Option<Tokens>,
     permission_denials: Option<Vec<Denial>>,
 }
 
 #[derive(Deserialize)]
 struct Tokens {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     input_tokens: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     output_tokens: u64,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "number")]
+    cache_read_input_tokens: Option<f64>,
+    #[serde(default, deserialize_with = "number")]
+    cache_creation_input_tokens: Option<f64>,
+}
+
+/// A number, or nothing where something else stands: one odd field must not cost the whole line.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_f64().filter(|number| *number >= 0.0))
+}
+
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(number(deserializer)?.map_or(0, to_whole))
+}
+
+/// A count; what is too large to be one is the largest.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it saturates, and is not negative"
+)]
+fn to_whole(number: f64) -> u64 {
+    number.round() as u64
+}
+
+/// Whether it is true; an error that is not told clearly is one.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(!matches!(Value::deserialize(deserializer)?, Value::Bool(false) | Value::Null))
 }
 
 #[derive(Deserialize)]
@@ -204,11 +232,11 @@ impl Claude {
         let usage = Usage {
             input_tokens: tokens.as_ref().map_or(0, |t| t.input_tokens),
             output_tokens: tokens.as_ref().map_or(0, |t| t.output_tokens),
-            cache_read_tokens: tokens.as_ref().and_then(|t| t.cache_read_input_tokens),
-            cache_write_tokens: tokens.as_ref().and_then(|t| t.cache_creation_input_tokens),
+            cache_read_tokens: tokens.as_ref().and_then(|t| t.cache_read_input_tokens).map(to_whole),
+            cache_write_tokens: tokens.as_ref().and_then(|t| t.cache_creation_input_tokens).map(to_whole),
             cost_usd: line.total_cost_usd,
             turns: Some(line.num_turns),
-            agent_ms: line.duration_ms,
+            agent_ms: line.duration_ms.map(to_whole),
         };
         // There is one a turn of the conversation, and each has the sums so far.
         told.usage = Some(usage);

@@ -12,7 +12,8 @@ use std::{
 
 use omne_agent::Agent;
 use omne_process::{
-    BaseEnvironment, End, Environment, Happening, Mark, Sink, Spec, Supervisor, find_program, run_to_end,
+    BaseEnvironment, End, Environment, Happening, Mark, Signal, Sink, Spec, Supervisor, find_program,
+    run_to_end,
 };
 use omne_runner::{Settings, Volume};
 use serde::Serialize;
@@ -55,7 +56,10 @@ pub(super) fn doctor(args: &args::Doctor, context: &Context) -> Result<ExitCode>
     let volume = context.volume().ok();
     let settings = doctor.volume(volume.as_ref(), context);
     let wanted = doctor.pipes(volume.as_ref(), &settings, context);
-    doctor.agents(&settings, &wanted);
+    let root = volume.as_ref().map_or_else(|| PathBuf::from("."), |volume| volume.root().to_owned());
+    if let Some(signal) = doctor.agents(&settings, &wanted, &root) {
+        return Ok(ExitCode::from(if signal == Signal::Terminate { 143 } else { 130 }));
+    }
     doctor.machine(volume.as_ref());
     doctor.print(args, context.paint())
 }
@@ -166,7 +170,8 @@ impl Doctor {
         }
     }
 
-    fn agents(&mut self, settings: &Settings, wanted: &BTreeSet<String>) {
+    /// Looks for agents; gives the signal that ended the search, if one did.
+    fn agents(&mut self, settings: &Settings, wanted: &BTreeSet<String>, root: &Path) -> Option<Signal> {
         let mut names: BTreeSet<String> = Agent::BUILT_IN.map(str::to_owned).into();
         names.extend(settings.agents.keys().cloned());
         names.extend(wanted.iter().cloned());
@@ -181,13 +186,14 @@ impl Doctor {
                     continue;
                 }
             };
-            match omne_runner::agent_program(&agent, &self.path) {
+            match omne_runner::agent_program(&agent, &self.path, root) {
                 Some(program) => match version(&program) {
-                    Some(version) => {
+                    Err(signal) => return Some(signal),
+                    Ok(Some(version)) => {
                         let detail = format!("{version} ({})", program.display());
                         self.add(&check, Health::Ok, detail, None);
                     }
-                    None => {
+                    Ok(None) => {
                         let detail = format!("{} does not tell its version", program.display());
                         self.add(&check, Health::Warning, detail, Some("does it run by itself?"));
                     }
@@ -207,6 +213,7 @@ impl Doctor {
             let help = "set HOME: agents keep their sessions there";
             self.add("HOME", Health::Warning, "is not set", Some(help));
         }
+        None
     }
 
     fn machine(&mut self, volume: Option<&Volume>) {
@@ -254,9 +261,9 @@ impl Doctor {
     }
 }
 
-/// The first line that a program prints when it is asked for its version.
-fn version(program: &Path) -> Option<String> {
-    let mut supervisor = Supervisor::new().ok()?;
+/// The first line that a program prints when it is asked for its version, or the signal that ended the wait.
+fn version(program: &Path) -> std::result::Result<Option<String>, Signal> {
+    let Ok(mut supervisor) = Supervisor::new() else { return Ok(None) };
     let base = Arc::new(BaseEnvironment::new(std::env::vars_os()));
     let spec = Spec {
         program: program.to_owned(),
@@ -269,7 +276,7 @@ fn version(program: &Path) -> Option<String> {
         stderr: Sink::Tail,
         output_limit: 1 << 20,
     };
-    let (token, _) = supervisor.spawn(spec).ok()?;
+    let Ok((token, _)) = supervisor.spawn(spec) else { return Ok(None) };
     let until = Instant::now() + PATIENCE;
     let mut happenings = Vec::new();
     loop {
@@ -277,12 +284,19 @@ fn version(program: &Path) -> Option<String> {
         if left.is_zero() {
             supervisor.end(token, End::AtOnce);
         }
-        supervisor.wait(Some(left.max(Duration::from_millis(10))), &mut happenings).ok()?;
+        if supervisor.wait(Some(left.max(Duration::from_millis(10))), &mut happenings).is_err() {
+            return Ok(None);
+        }
         for happening in happenings.drain(..) {
-            if let Happening::Ended(ended) = happening {
-                let text = ended.stdout.tail_text();
-                let line = text.lines().next().unwrap_or_default().trim().to_owned();
-                return (ended.status.success() && !line.is_empty()).then_some(line);
+            match happening {
+                // Its children end with the supervisor.
+                Happening::Signal(signal @ (Signal::Interrupt | Signal::Terminate)) => return Err(signal),
+                Happening::Ended(ended) => {
+                    let text = ended.stdout.tail_text();
+                    let line = text.lines().next().unwrap_or_default().trim().to_owned();
+                    return Ok((ended.status.success() && !line.is_empty()).then_some(line));
+                }
+                Happening::Output(..) | Happening::Signal(Signal::Message) => {}
             }
         }
     }

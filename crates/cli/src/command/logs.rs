@@ -34,6 +34,10 @@ pub(super) fn logs(args: &args::Logs, context: &Context) -> Result<ExitCode> {
             if let Line::Known(record) = line
                 && let Event::IterationStarted(started) = &record.event
             {
+                if started.iteration == 1 {
+                    // The loop begins anew, and its capture with it.
+                    rounds.retain(|(id, ..)| id != started.node_id.as_str());
+                }
                 rounds.push((started.node_id.to_string(), started.iteration, started.byte_offset));
             }
         })?
@@ -72,8 +76,12 @@ pub(super) fn logs(args: &args::Logs, context: &Context) -> Result<ExitCode> {
     if let (true, Some(node), false) = (args.follow, &args.node, args.stderr)
         && let Some(agent) = agent::Attempts::of(&run, node)?.agent
     {
-        let agent = context.agent(&volume, &agent)?;
-        return agent::follow(&run, node, agent.dialect, &mut out).map(|()| ExitCode::SUCCESS);
+        let dialect = context.agent(&volume, &agent).map(|agent| agent.dialect);
+        // Others tell nothing before it is in the capture.
+        if args.tail.is_none() && matches!(dialect, Ok(omne_agent::Dialect::Claude)) {
+            agent::follow(&run, node, omne_agent::Dialect::Claude, &mut out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     let several = nodes.len() > 1;
     let mut shown = false;

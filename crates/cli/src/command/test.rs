@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, io::Write as _, process::ExitCode, time::Instant};
 
 use omne_events::Durability;
+use omne_process::Signal;
 use omne_runner::{Case, CaseError, Options, Volume};
 
 use crate::{
@@ -44,11 +45,15 @@ impl Test<'_> {
     fn record(&self, run: &str, name: Option<&str>) -> Result<ExitCode> {
         let run = self.volume.resolve(run)?;
         let case = Case::record(&self.volume, &run, name)?;
-        let played = self.play(&case).and_then(|played| Ok(case.accept(&played.snapshot)?));
-        if let Err(failure) = played {
+        let accept = |played: omne_runner::Played| case.accept(&played.snapshot).map_err(Failure::from);
+        if let Err(stopped) = self.play(&case).and_then(|played| Ok(accept(played)?)) {
             // A case that can't be played is none.
             let _ = std::fs::remove_dir_all(&case.path);
-            return Err(failure);
+            return match stopped {
+                Stopped::Failure(failure) => Err(failure),
+                Stopped::Signal(Signal::Terminate) => Ok(ExitCode::from(143)),
+                Stopped::Signal(_) => Ok(ExitCode::from(130)),
+            };
         }
         let text = format!(
             "recorded {} in {}\n  case.yaml       the pipe, its inputs, which bash nodes run for real\n  \
@@ -77,7 +82,13 @@ impl Test<'_> {
         let (mut passed, mut failed) = (0, Vec::new());
         for case in &cases {
             let since = Instant::now();
-            let verdict = self.compare(case, accept);
+            let verdict = match self.compare(case, accept) {
+                Err(Stopped::Signal(signal)) => {
+                    return Ok(ExitCode::from(if signal == Signal::Terminate { 143 } else { 130 }));
+                }
+                Err(Stopped::Failure(failure)) => Err(failure),
+                Ok(compared) => Ok(compared),
+            };
             let took = format!("{} ms", since.elapsed().as_millis());
             let (word, details) = match verdict {
                 Ok(Compared::Same) => (self.paint.green("ok      "), String::new()),
@@ -104,24 +115,27 @@ impl Test<'_> {
         Ok(if failed.is_empty() { ExitCode::SUCCESS } else { Exit::Aborted.into() })
     }
 
-    fn play(&self, case: &Case) -> Result<omne_runner::Played> {
-        let name = case.pipe()?;
+    fn play(&self, case: &Case) -> std::result::Result<omne_runner::Played, Stopped> {
+        let name = case.pipe().map_err(Failure::from)?;
         let now = match self.volume.pipe(&name) {
             Ok(found) => Some(self.context.load_pipe(&found.path, &self.volume)?),
             Err(_) => None,
         };
         let (context, volume) = (self.context, &self.volume);
-        Ok(case.play(volume, now, &self.options, &context.clock, context.ids())?)
+        case.play(volume, now, &self.options, &context.clock, context.ids()).map_err(|error| match error {
+            CaseError::Interrupted(signal) => Stopped::Signal(signal),
+            error => Stopped::Failure(error.into()),
+        })
     }
 
-    fn compare(&self, case: &Case, accept: Accept) -> Result<Compared> {
+    fn compare(&self, case: &Case, accept: Accept) -> std::result::Result<Compared, Stopped> {
         let played = self.play(case)?;
         let stored = played.stored.unwrap_or_default();
         if stored == played.snapshot {
             return Ok(Compared::Same);
         }
         if accept == Accept::Yes {
-            case.accept(&played.snapshot)?;
+            case.accept(&played.snapshot).map_err(Failure::from)?;
             return Ok(Compared::Accepted);
         }
         Ok(Compared::Different(self.difference(&stored, &played.snapshot)))
@@ -146,6 +160,18 @@ impl Test<'_> {
     }
 }
 
+/// Why a case was not played.
+enum Stopped {
+    Signal(Signal),
+    Failure(Failure),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Stopped::Failure(failure)
+    }
+}
+
 enum Compared {
     Same,
     Accepted,
@@ -163,6 +189,7 @@ impl From<CaseError> for Failure {
             CaseError::BadName(_) => (Exit::Input, Some("use letters, digits, `-`, `_` and `.`")),
             CaseError::Description { .. } => (Exit::Input, Some("record it again: `omne test --record RUN`")),
             CaseError::Unknown(_) => (Exit::NotFound, Some("`omne test` plays all that there are")),
+            CaseError::Interrupted(_) => (Exit::Aborted, None),
             CaseError::Io { verb: "read", .. } => (Exit::NotFound, None),
             CaseError::Io { .. } => (Exit::Write, None),
         };

@@ -452,3 +452,94 @@ fn a_follower_sees_an_agents_words_before_the_sentence_is_whole() {
     assert_eq!(rest, "lo.\n=== omne:iteration:2 ===\nDONE\n");
     assert!(run.wait().unwrap().success() && follower.wait().unwrap().success());
 }
+
+#[test]
+fn a_loop_that_was_done_is_not_asked_again_when_only_its_gate_was_cut_off() {
+    let sandbox = looped("gate: slow,", "init\noutput k=v\nsay DONE\nresult");
+    sandbox.gate("slow", "touch at-gate; test -e open || sleep 60");
+    let mut child = sandbox.start(&["run", "p"], "at-gate");
+    sandbox.signal(&child, Signal::KILL);
+    child.wait().unwrap();
+    let plan = sandbox.omne(&["resume", "@last", "--dry-run"]).stdout;
+    assert!(plan.contains("its loop was cut off; what comes after it is looked at again"), "{plan}");
+    sandbox.file("open", "");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.calls("a").len(), 1);
+    assert_eq!(sandbox.capture("a"), "=== omne:iteration:1 ===\nDONE\n");
+    assert_eq!(sandbox.events(&["gate.passed"]).len(), 1);
+}
+
+#[test]
+fn what_an_agent_calls_things_never_breaks_the_log() {
+    let long = "x".repeat(70_000);
+    let line = format!(
+        r#"{{"type":"assistant","message":{{"content":[{{"type":"tool_use","id":"{long}","name":"{long}","input":{{}}}}]}}}}"#
+    );
+    let init = format!(r#"{{"type":"system","subtype":"init","session_id":"{long}","model":"{long}"}}"#);
+    let sandbox = prompt(&format!("raw {init}\\n\nraw {line}\\n\nsay x\nresult {long}"));
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(agent_error)");
+}
+
+#[test]
+fn a_node_over_its_budget_is_not_tried_again() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("nodes: [{id: a, prompt: x, budget_usd: 0.01, retry: {max: 3}}]")
+        .agent("a", "init\ncost 0.05\nresult rate_limit\nexit 1");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(budget_exceeded)");
+    assert_eq!(sandbox.calls("a").len(), 1);
+}
+
+#[test]
+fn a_loop_that_was_to_go_on_still_does_after_a_second_death() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("jobs: 1\nnodes:\n- {id: f, always: true, bash: 'touch f; test ! -e block || sleep 60'}\n- {id: a, loop: {prompt: x, until: DONE}}")
+        .agent("a", "init\nsay no\nresult\n---\ninit\ntouch here\nhang\n---\ninit\nsay DONE\nresult");
+    let mut child = sandbox.start(&["run", "p"], "here");
+    sandbox.signal(&child, Signal::KILL);
+    child.wait().unwrap();
+    std::fs::remove_file(sandbox.path("f")).unwrap();
+    sandbox.file("block", "");
+    let mut child = sandbox.start(&["resume", "@last"], "f");
+    sandbox.signal(&child, Signal::KILL);
+    child.wait().unwrap();
+    std::fs::remove_file(sandbox.path("block")).unwrap();
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.events(&["iteration.started"]).last().unwrap()["iteration"], 2);
+}
+
+#[test]
+fn what_earlier_rounds_gave_is_kept_when_a_loop_goes_on() {
+    let sandbox = looped(
+        "",
+        "init\noutput k=v\nsay no\nresult\n---\ninit\ntouch here\nhang\n---\ninit\nsay DONE\nresult",
+    );
+    let child = sandbox.start(&["run", "p"], "here");
+    sandbox.signal(&child, Signal::INT);
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.node("a")["outputs"]["k"], "v");
+}
+
+#[test]
+fn what_an_agent_leaves_behind_does_not_cost_its_time() {
+    // Its tool ignores SIGTERM, so that ending it takes longer than the node may.
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("nodes: [{id: a, prompt: x, timeout: 2s, agent: mine}]")
+        .file(".omne/omne.toml", "[agents.mine]\nprogram = 'sh'\nargs = ['-c', 'setsid sh -c \"trap : TERM; echo > up; while :; do sleep 1; done\" & until test -e up; do sleep 0.01; done; echo done']\n");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+}
+
+#[test]
+fn the_rounds_of_an_attempt_before_are_not_those_of_the_capture() {
+    let sandbox = looped(
+        "retry: {max: 1},",
+        "init\nsay a long first text\nresult\n---\ninit\nresult server_error\nexit 1\n---\ninit\nsay b\nresult\n---\ninit\nsay DONE\nresult",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(sandbox.omne(&["logs", "@last", "a", "--iteration", "1"]).stdout, "b\n");
+}

@@ -143,3 +143,29 @@ fn the_doctor_finds_what_is_wrong_and_says_how_to_mend_it() {
     let text = sandbox.omne(&["doctor"]).stdout;
     assert!(text.contains("`omne validate` shows all of them"), "{text}");
 }
+
+#[test]
+fn a_resumed_run_is_recorded_as_what_it_came_to() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes:\n- {id: a, bash: 'echo k=$(cat v) >> $OMNE_OUTPUT; cat v; test -e ok'}\n- {id: b, depends_on: [a], bash: 'echo $OMNE_OUTPUTS_A_K'}");
+    sandbox.file("v", "one");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    sandbox.file("v", "two").file("ok", "");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["test", "--record", "@last"]).code, 0);
+    let snapshot = sandbox.read(".omne/tests/p/snapshot.txt");
+    assert!(snapshot.contains("version 1: completed") && snapshot.contains("k = \"two\""), "{snapshot}");
+}
+
+#[test]
+fn an_interrupted_test_stores_nothing() {
+    let sandbox = recorded();
+    let before = sandbox.read(".omne/tests/p/snapshot.txt");
+    let case = sandbox.read(".omne/tests/p/case.yaml");
+    sandbox.file(".omne/tests/p/case.yaml", case.replace("real: []", "real: [build]"));
+    sandbox.pipe(&NODES.replace("touch ran", "touch ran; sleep 60"));
+    let child = sandbox.start(&["test", "--accept"], "ran");
+    sandbox.signal(&child, rustix::process::Signal::INT);
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
+    assert_eq!(sandbox.read(".omne/tests/p/snapshot.txt"), before);
+}

@@ -19,7 +19,11 @@ fn a_gate_that_asks_parks_the_run_once_nothing_else_is_left() {
     let run = sandbox.omne(&["run", "p"]);
     assert_eq!(run.code, 6);
     assert_eq!(sandbox.states(), "parked: a waiting, b pending, c completed");
-    with_filters(|| insta::assert_snapshot!(run.stderr.lines().skip_while(|line| !line.contains("parked p-")).collect::<Vec<_>>().join("\n")));
+    with_filters(|| {
+        insta::assert_snapshot!(
+            run.stderr.lines().skip_while(|line| !line.contains("parked p-")).collect::<Vec<_>>().join("\n")
+        )
+    });
     assert_eq!(sandbox.node("a")["gate"]["prompt"], "ship it?");
     assert_eq!(sandbox.events(&["pipe.parked"])[0]["waiting"], serde_json::json!(["a"]));
 }
@@ -31,7 +35,10 @@ fn an_approved_node_goes_on_with_what_it_had_made() {
     let approve = sandbox.omne(&["approve", "@last", "a", "--comment", "looks good"]);
     assert_eq!(approve.code, 0, "{approve:?}");
     let decided = &sandbox.events(&["gate.decided"])[0];
-    assert_eq!((&decided["approved"], &decided["option"], &decided["by"]), (&true.into(), &"approve".into(), &"tester".into()));
+    assert_eq!(
+        (&decided["approved"], &decided["option"], &decided["by"]),
+        (&true.into(), &"approve".into(), &"tester".into())
+    );
     let plan = sandbox.omne(&["resume", "@last", "--dry-run"]).stdout;
     assert!(plan.contains("it was approved by tester"), "{plan}");
     assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);

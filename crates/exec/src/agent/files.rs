@@ -35,6 +35,9 @@ pub(crate) struct TryEnd {
     /// What it wrote to `OMNE_OUTPUT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) outputs: Option<String>,
+    /// Whether what it wrote there is no text, and `outputs` only looks like it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) outputs_malformed: bool,
     /// Why it was ended from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ended: Option<Ended>,

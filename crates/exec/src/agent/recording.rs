@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use omne_events::{ErrorKind, Event, IterationOutcome, NodeId};
+use omne_events::{ErrorKind, Event, IterationOutcome, NodeId, PlanAction};
 
 use super::files::{Names, TryEnd};
 
@@ -79,6 +79,15 @@ impl Recording {
     /// Takes the next event of the recorded run.
     pub fn push(&mut self, event: &Event) {
         match event {
+            Event::PipeResumed(resumed) => {
+                // What a resume runs again did not happen, for what comes after.
+                for step in &resumed.plan {
+                    if matches!(step.action, PlanAction::Rerun | PlanAction::Run) {
+                        self.attempts.remove(&step.node_id);
+                        self.open.remove(&step.node_id);
+                    }
+                }
+            }
             Event::NodeStarted(started) => {
                 // One that was cut off, or stopped by people, is no end: what goes on with it is.
                 let mut tries = self.open.remove(&started.node_id).map(|open| open.tries).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use omne_dag::NodeIx;
 use omne_events::{ErrorKind, NodeCompleted, NodeSpawned, milliseconds};
 use omne_pipe::Node;
 use omne_process::{Ended as ProcessEnded, Sink, Spec, Token};
@@ -36,8 +37,17 @@ impl LocalExecutor {
         let node = pipe.node(attempt.node);
         let ask = attempt.ask.ok_or_else(|| Failure::new(ErrorKind::HostMissing, "it names no agent"))?;
         let directory = self.places.run_dir.join("nodes");
+        let is_done = ask.goes_on.as_ref().is_some_and(|goes_on| goes_on.is_done);
+        if ask.goes_on.is_some() {
+            // What earlier rounds gave, if they gave something.
+            let name = |number: u32| directory.join(Self::output_file(node, number));
+            let _ = std::fs::rename(name(attempt.number.saturating_sub(1)), name(attempt.number));
+        }
         let mut run =
             AgentRun::new(ask, node, attempt.number, &directory).map_err(|error| Failure::capture(&error))?;
+        if is_done {
+            return self.finish_loop(&attempt.env, attempt.node, attempt.number, run, emitted);
+        }
         let start = run.begin_try(&self.funds, &mut *self.sessions, emitted)?;
         let since = Instant::now();
         let active = Active {
@@ -52,6 +62,40 @@ impl LocalExecutor {
             stage: Stage::Agent(Box::new(run)),
         };
         self.due.push((active, start));
+        Ok(())
+    }
+
+    /// A loop that had said that it is done, before its runner ended.
+    fn finish_loop(
+        &mut self,
+        env: &[(String, String)],
+        index: NodeIx,
+        number: u32,
+        mut run: AgentRun,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(index);
+        let outputs = read_outputs(&self.nodes, &Self::output_file(node, number))?;
+        let outputs = outputs_of(outputs.as_deref().unwrap_or_default())?;
+        self.remove_outputs(node, number);
+        let since = Instant::now();
+        let active = Active {
+            node: index,
+            number,
+            env: env.to_vec(),
+            since,
+            deadline: since + node.timeout,
+            heard: since,
+            stop_at: None,
+            cause: None,
+            stage: Stage::Script,
+        };
+        let completed = self.agent_completed(node, &active, run.done(), outputs);
+        if node.gate.is_some() {
+            return self.begin_gate(active, completed, emitted);
+        }
+        emitted.push(Emitted::Event(completed.into()));
         Ok(())
     }
 
@@ -87,7 +131,8 @@ impl LocalExecutor {
         };
         let (mut environment, mark) = self.environment(node, active.number, &active.env);
         for (name, value) in &run.ask.agent.env {
-            if !self.base.contains(name) {
+            let has_own = node.env.iter().chain(&active.env).any(|(own, _)| own == name);
+            if !self.base.contains(name) && !has_own {
                 environment.set(name, value);
             }
         }
@@ -182,6 +227,7 @@ impl LocalExecutor {
             signal: ended.status.signal(),
             stderr,
             outputs: None,
+            outputs_malformed: false,
             ended: why,
         };
         let name = Self::output_file(self.pipe.node(active.node), active.number);
@@ -204,6 +250,8 @@ impl LocalExecutor {
         let node = pipe.node(active.node);
         let written = outputs.as_ref().ok().and_then(Option::as_ref);
         end.outputs = written.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        end.outputs_malformed =
+            outputs.is_err() || written.is_some_and(|bytes| str::from_utf8(bytes).is_err());
         let Stage::Agent(run) = &mut active.stage else { return Ok(()) };
         let asked = active.cause.filter(|cause| matches!(cause, Cause::Asked(_)));
         let next = run.end_try(end, cause, &mut self.funds, emitted).map_err(ExecuteError::Capture)?;
@@ -247,7 +295,10 @@ impl LocalExecutor {
                 }
             }
         };
-        self.remove_outputs(node, active.number);
+        if !matches!(failure.kind, ErrorKind::Interrupted | ErrorKind::Cancelled) {
+            // Else a resume may go on, and these with it.
+            self.remove_outputs(node, active.number);
+        }
         self.fail(&active, Failure { usage: failure.usage.or(usage), ..failure }, emitted);
         Ok(())
     }

@@ -53,7 +53,10 @@ impl LocalExecutor {
         let (token, _) =
             spawned.map_err(|error| verdict::of_spawn(&error, &self.places.volume, &self.places.shell))?;
         let stage = Stage::Gate { completed: Box::new(completed) };
-        self.active.insert(token, Active { stage, deadline: Instant::now() + GATE_TIMEOUT, ..active });
+        self.active.insert(
+            token,
+            Active { stage, deadline: Instant::now() + GATE_TIMEOUT, cause: None, stop_at: None, ..active },
+        );
         Ok(())
     }
 

@@ -110,7 +110,11 @@ impl LocalExecutor {
             Ended::OutputLimit => verdict::of_output_limit(self.places.output_limit),
         });
         let cause = cause.map(|cause| Failure { code: end.exit_code, signal: end.signal, ..cause });
-        let outputs = end.outputs.clone().map(String::into_bytes);
+        // Any bytes that are no text are refused in the same way.
+        let outputs = match end.outputs_malformed {
+            true => Some(vec![0xff]),
+            false => end.outputs.clone().map(String::into_bytes),
+        };
         self.try_ended(active, end, cause, Ok(outputs), emitted)
     }
 }

@@ -46,6 +46,11 @@ impl Failure {
         Self { code: status.code(), signal: status.signal(), ..self }
     }
 
+    /// Whether people or a signal wanted the end.
+    pub(crate) fn was_asked_for(&self) -> bool {
+        matches!(self.kind, ErrorKind::Cancelled | ErrorKind::Interrupted)
+    }
+
     /// The text of an agent can not be kept.
     pub(crate) fn capture(error: &io::Error) -> Self {
         Self::new(ErrorKind::SpawnFailed, format!("the output can not be kept: {error}"))

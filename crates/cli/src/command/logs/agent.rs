@@ -16,6 +16,9 @@ use crate::{
     failure::Result,
 };
 
+/// How much of a stream is read in one go, in bytes.
+const MOST_AT_ONCE: u64 = 1 << 20;
+
 /// What the log tells of the attempts at an AI node.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Attempts {
@@ -63,7 +66,7 @@ pub(super) fn follow(run: &RunDir, node: &str, dialect: Dialect, out: &mut Outpu
         let bytes = File::open(&path).and_then(|mut file| {
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(heard.read))?;
-            file.read_to_end(&mut bytes).map(|_| bytes)
+            file.take(MOST_AT_ONCE).read_to_end(&mut bytes).map(|_| bytes)
         });
         // Before its first word there is no such file.
         let bytes = bytes.unwrap_or_default();
@@ -80,7 +83,7 @@ pub(super) fn follow(run: &RunDir, node: &str, dialect: Dialect, out: &mut Outpu
             }
             out.write(part.as_bytes())?;
         }
-        if !alive {
+        if !alive && bytes.is_empty() {
             return Ok(());
         }
         if bytes.is_empty() {

@@ -1,0 +1,103 @@
+//! What a node needs to start: its identity, its prompt, what it is told of others.
+
+use omne_dag::NodeIx;
+use omne_events::{Digest, ErrorKind, NodeFailed, NodeStarted};
+use omne_exec::{Ask, Attempt};
+use omne_pipe::{Bindings, Template};
+
+use super::{MOST_CAPTURE, Queues, Run};
+use crate::RunError;
+
+impl Run<'_> {
+    /// A node that can't even be asked for what it is to do.
+    pub(super) fn fail_before(
+        &mut self,
+        queues: &mut Queues,
+        node: NodeIx,
+        message: String,
+    ) -> Result<(), RunError> {
+        let (started, attempt) = self.started(queues, node, None);
+        let node_id = started.node_id.clone();
+        let failed = NodeFailed {
+            node_id,
+            attempt,
+            error: ErrorKind::SpawnFailed.into(),
+            message: Some(message),
+            exit_code: None,
+            signal: None,
+            duration_ms: 0,
+            retry_in_ms: None,
+            usage: None,
+        };
+        self.record(queues, started.into())?;
+        self.record(queues, failed.into())
+    }
+
+    pub(super) fn bindings(&self, template: &Template) -> Bindings {
+        let inputs = self.state.inputs().iter().map(|(key, value)| (key.as_str(), value));
+        let mut bindings = Bindings::new(self.log.run().as_str(), inputs);
+        let Some(pipe) = self.state.pipe() else { return bindings };
+        let named: Vec<NodeIx> = match &template.uses().nodes {
+            Some(ids) => ids.iter().filter_map(|id| pipe.find(id)).collect(),
+            None => pipe.graph().nodes().collect(),
+        };
+        for node in named {
+            let capture = match template.uses().captures {
+                true => String::from_utf8_lossy(&self.execute.capture(node, MOST_CAPTURE)).into_owned(),
+                false => String::new(),
+            };
+            bindings.node(pipe.node(node).id.as_str(), self.state.node(node).outputs(), capture);
+        }
+        bindings
+    }
+
+    pub(super) fn started(
+        &self,
+        queues: &mut Queues,
+        node: NodeIx,
+        asked: Option<(&Ask, Digest)>,
+    ) -> (NodeStarted, u32) {
+        let attempt = self.state.node(node).attempt + 1;
+        let Some(pipe) = self.state.pipe() else { unreachable!("a run that is driven has a pipe") };
+        let node_sha256 = Some(queues.identities.of(pipe, self.state.inputs(), node));
+        let ask = asked.map(|(ask, _)| ask);
+        let node = pipe.node(node);
+        let started = NodeStarted {
+            node_id: node.id.clone(),
+            kind: node.kind(),
+            attempt,
+            node_sha256,
+            prompt_sha256: asked.map(|(_, digest)| digest),
+            name: node.command().map(|name| name.as_str().into()),
+            model: ask.and_then(|ask| ask.model.clone()),
+            agent: ask.map(|ask| ask.agent.name.clone()),
+        };
+        (started, attempt)
+    }
+
+    /// Records that a node starts. `None` when it failed before: its prompt can't be made.
+    pub(super) fn attempt(&mut self, queues: &mut Queues, node: NodeIx) -> Result<Option<Attempt>, RunError> {
+        let Some(pipe) = self.state.pipe().cloned() else { return Ok(None) };
+        let mut ask = None;
+        let mut digest = None;
+        let at_gate = self.at_gate(node);
+        if at_gate.is_none()
+            && let Some(template) = self.roster.prompt(pipe.node(node))
+        {
+            let bindings = self.bindings(template);
+            ask = self.roster.ask(&pipe, node, self.state.node(node), bindings);
+            let first = ask.as_ref().and_then(|ask| ask.first_iteration(pipe.node(node)));
+            match ask.as_ref().map(|ask| ask.render(first)).transpose() {
+                Ok(prompt) => digest = prompt.map(Digest::of),
+                Err(error) => {
+                    self.fail_before(queues, node, format!("the prompt can not be made: {error}"))?;
+                    return Ok(None);
+                }
+            }
+        }
+        let (started, number) = self.started(queues, node, ask.as_deref().zip(digest));
+        self.record(queues, started.into())?;
+        let env = queues.visible.variables(&self.state, node);
+        Ok(Some(Attempt { node, number, env, ask, at_gate }))
+    }
+}
