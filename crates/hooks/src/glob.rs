@@ -1,0 +1,53 @@
+//! `*` and `?` over bytes, for programs and arguments need not be text.
+
+/// Whether all of `text` fits `pattern`: `*` is any number of bytes, `?` one.
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // Where to go on after the last `*`, if what follows it does not fit.
+    let mut back: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                back = Some((p + 1, t));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match back {
+                Some((after, from)) => {
+                    (p, t) = (after, from + 1);
+                    back = Some((after, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn stars_and_question_marks() {
+        for (pattern, text, fits) in [
+            ("*", "", true),
+            ("*", "feature/plan", true),
+            ("feature/*", "feature/plan", true),
+            ("feature/*", "feat/plan", false),
+            ("*/plan", "feature/plan", true),
+            ("a*b*c", "aXXbYYbc", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("", "", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+        }
+        let stars = "*a".repeat(40) + "b";
+        assert!(!matches(stars.as_bytes(), "a".repeat(400).as_bytes()), "and it ends");
+    }
+}

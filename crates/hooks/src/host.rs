@@ -1,0 +1,533 @@
+//! The executors: programs on a supervisor that somebody else waits on. One
+//! deadline is handed down; there is no second clock.
+
+mod counters;
+mod daemon;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    ffi::OsString,
+    fs::File,
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use omne_events::{HookDecided, HookVerdict, NodeId};
+use omne_process::{
+    BaseEnvironment, End, Ended, Environment, Mark, Sink, Spec, Supervisor, Token, find_program,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Chain, Config, Decision, Effect, FailMode, HookEvent, Mode, Outcome, Timing, decision, redact::redact,
+};
+pub use counters::Counters;
+use daemon::Daemon;
+
+/// The longest reply, in bytes.
+const MOST_REPLY: usize = 1 << 20;
+/// What fits a pipe at once on every system, in bytes.
+const PIPE: usize = 60 * 1024;
+/// After which times a spawn is tried again that failed for want of something that comes back.
+const SPAWN_RETRIES: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+];
+
+/// Tells fires apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FireId(u64);
+
+/// What a fire is about.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The run.
+    pub run_id: String,
+    /// The pipe.
+    pub pipe: String,
+    /// The node, if it is about one.
+    pub node_id: Option<NodeId>,
+}
+
+impl Subject {
+    /// What namespaces of hooks and rules are matched with.
+    pub fn namespace(&self) -> String {
+        match &self.node_id {
+            Some(node) => format!("{}/{node}", self.pipe),
+            None => self.pipe.clone(),
+        }
+    }
+}
+
+/// Where hooks run.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The volume's root: their directory, and where relative programs are.
+    pub volume: PathBuf,
+    /// The value of `PATH`.
+    pub path: OsString,
+    /// What they find in their environment.
+    pub environment: Arc<BaseEnvironment>,
+    /// What marks the run's processes.
+    pub run_id: String,
+    /// Where it is told what they print as errors, redacted.
+    pub log: Option<PathBuf>,
+}
+
+/// A fire that has ended.
+#[derive(Debug)]
+pub struct Fired {
+    /// Which one.
+    pub id: FireId,
+    /// What it was about.
+    pub event: HookEvent,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Each answer, for the log.
+    pub decided: Vec<HookDecided>,
+}
+
+struct Fire {
+    event: HookEvent,
+    subject: Subject,
+    chain: Chain,
+    queue: VecDeque<usize>,
+    deadline: Instant,
+    current: Option<Current>,
+    decided: Vec<HookDecided>,
+}
+
+/// The hook that is being asked.
+struct Current {
+    hook: usize,
+    since: Instant,
+    until: Instant,
+    request: Vec<u8>,
+    state: State,
+}
+
+enum State {
+    /// To be started at that time, after so many failures.
+    Starting { at: Instant, failures: usize },
+    /// Its process runs, and has said this so far.
+    Running { token: Token, said: Vec<u8> },
+    /// It waits for, or talks to, a daemon.
+    Daemon,
+}
+
+/// Hooks that can be fired.
+pub struct Host {
+    config: Config,
+    place: Place,
+    fires: BTreeMap<FireId, Fire>,
+    execs: HashMap<Token, FireId>,
+    daemons: HashMap<usize, Daemon>,
+    counters: Vec<Counters>,
+    /// Processes that are being ended; what they still say is for nobody.
+    dying: HashSet<Token>,
+    done: Vec<Fired>,
+    next: u64,
+}
+
+type Answer = Result<Decision, (String, Timing)>;
+
+impl Host {
+    /// Hooks as configured; nothing is started yet.
+    pub fn new(config: Config, place: Place) -> Self {
+        let counters = config.hooks.iter().map(|_| Counters::default()).collect();
+        Self {
+            config,
+            place,
+            fires: BTreeMap::new(),
+            execs: HashMap::new(),
+            daemons: HashMap::new(),
+            counters,
+            dying: HashSet::new(),
+            done: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What each hook did so far, in the configuration's order.
+    pub fn counters(&self) -> &[Counters] {
+        &self.counters
+    }
+
+    /// Starts the daemons.
+    pub fn start(&mut self, supervisor: &mut Supervisor) {
+        for place in 0..self.config.hooks.len() {
+            let hook = &self.config.hooks[place];
+            if hook.enabled && hook.mode == Mode::Daemon {
+                self.daemons.insert(place, Daemon::new(Instant::now()));
+                self.connect(place, supervisor, Instant::now());
+            }
+        }
+    }
+
+    /// Whether anybody is asked about `event` of `subject`.
+    pub fn wants(&self, event: HookEvent, subject: &Subject) -> bool {
+        !self.config.chain(event, &subject.namespace()).is_empty()
+    }
+
+    /// The first rule about a process, if there is one.
+    pub fn rule<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        namespace: &str,
+        program: &std::path::Path,
+        args: &[A],
+    ) -> Option<&crate::Rule> {
+        self.config.rules.iter().find(|rule| rule.applies(namespace, program, args))
+    }
+
+    /// Asks all hooks about something; what came of it is given by [`Self::take`].
+    pub fn fire(
+        &mut self,
+        event: HookEvent,
+        subject: Subject,
+        mut payload: Map<String, Value>,
+        supervisor: &mut Supervisor,
+    ) -> FireId {
+        let id = FireId(self.next);
+        self.next += 1;
+        payload.insert("run_id".into(), subject.run_id.clone().into());
+        payload.insert("pipe".into(), subject.pipe.clone().into());
+        let now = Instant::now();
+        let fire = Fire {
+            event,
+            queue: self.config.chain(event, &subject.namespace()).into(),
+            subject,
+            chain: Chain::new(payload),
+            deadline: now + event.deadline(),
+            current: None,
+            decided: Vec::new(),
+        };
+        self.fires.insert(id, fire);
+        self.advance(id, supervisor);
+        id
+    }
+
+    /// The fires that have ended since this was last asked.
+    pub fn take(&mut self) -> Vec<Fired> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// How many fires are under way.
+    pub fn pending(&self) -> usize {
+        self.fires.len()
+    }
+
+    /// When somebody has to call [`Self::tick`].
+    pub fn due(&self) -> Option<Instant> {
+        let of_fires =
+            self.fires.values().filter_map(|fire| fire.current.as_ref()).map(|current| match current.state {
+                State::Starting { at, .. } => at.min(current.until),
+                State::Running { .. } | State::Daemon => current.until,
+            });
+        let of_daemons = self.daemons.values().filter_map(Daemon::due);
+        of_fires.chain(of_daemons).min()
+    }
+
+    /// Ends what has had its time, and starts what was put off.
+    pub fn tick(&mut self, supervisor: &mut Supervisor) {
+        let now = Instant::now();
+        let late = |fire: &Fire| fire.current.as_ref().is_some_and(|current| now >= current.until);
+        let late: Vec<FireId> = self.fires.iter().filter(|(_, fire)| late(fire)).map(|(id, _)| *id).collect();
+        for id in late {
+            self.give_up(id, supervisor);
+        }
+        let starts = |fire: &Fire| matches!(fire.current, Some(Current { state: State::Starting { at, .. }, .. }) if now >= at);
+        let starts: Vec<FireId> =
+            self.fires.iter().filter(|(_, fire)| starts(fire)).map(|(id, _)| *id).collect();
+        for id in starts {
+            self.start_exec(id, supervisor);
+        }
+        let places: Vec<usize> = self.daemons.keys().copied().collect();
+        for place in places {
+            self.serve(place, supervisor, now);
+        }
+    }
+
+    fn give_up(&mut self, id: FireId, supervisor: &mut Supervisor) {
+        let Some(current) = self.fires.get(&id).and_then(|fire| fire.current.as_ref()) else { return };
+        let hook = current.hook;
+        let took = current.until.duration_since(current.since).as_millis();
+        match &current.state {
+            State::Running { token, .. } => {
+                let token = *token;
+                self.execs.remove(&token);
+                self.dying.insert(token);
+                supervisor.end(token, End::AtOnce);
+            }
+            State::Daemon => {
+                if let Some(daemon) = self.daemons.get_mut(&hook)
+                    && daemon.drop_fire(id)
+                {
+                    self.reset(hook, supervisor);
+                }
+            }
+            State::Starting { .. } => {}
+        }
+        self.answer(id, Err((format!("it did not answer within {took} ms"), Timing::Late)), supervisor);
+    }
+
+    /// Asks the next hook, or ends the fire.
+    fn advance(&mut self, id: FireId, supervisor: &mut Supervisor) {
+        let now = Instant::now();
+        let Some(fire) = self.fires.get_mut(&id) else { return };
+        let next = if fire.chain.is_over() { None } else { fire.queue.pop_front() };
+        let Some(hook) = next else {
+            if let Some(fire) = self.fires.remove(&id) {
+                let Fire { event, chain, decided, .. } = fire;
+                self.done.push(Fired { id, event, outcome: chain.end(), decided });
+            }
+            return;
+        };
+        let config = &self.config.hooks[hook];
+        let until = fire.deadline.min(now + config.timeout);
+        let mut request = json!({
+            "id": format!("{:026}", id.0),
+            "event": fire.event.as_str(),
+            "run_id": fire.subject.run_id,
+            "pipe": fire.subject.pipe,
+        });
+        if let Some(node) = &fire.subject.node_id {
+            request["node_id"] = node.as_str().into();
+        }
+        request["payload"] = Value::Object(fire.chain.payload().clone());
+        let request = format!("{request}\n").into_bytes();
+        let mode = config.mode;
+        let state = match mode {
+            Mode::Exec => State::Starting { at: now, failures: 0 },
+            Mode::Daemon => State::Daemon,
+        };
+        fire.current = Some(Current { hook, since: now, until, request, state });
+        self.counters[hook].fired += 1;
+        if now >= until {
+            self.answer(id, Err(("there was no time left to ask it".into(), Timing::Late)), supervisor);
+            return;
+        }
+        match mode {
+            Mode::Exec => self.start_exec(id, supervisor),
+            Mode::Daemon => {
+                let daemon = self.daemons.entry(hook).or_insert_with(|| Daemon::new(now));
+                daemon.waiting.push_back(id);
+                self.serve(hook, supervisor, now);
+            }
+        }
+    }
+
+    /// A hook has answered, or failed to.
+    fn answer(&mut self, id: FireId, answer: Answer, supervisor: &mut Supervisor) {
+        let Some(fire) = self.fires.get_mut(&id) else { return };
+        let Some(current) = fire.current.take() else { return };
+        let config = &self.config.hooks[current.hook];
+        let latency = current.since.elapsed();
+        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.counters[current.hook].took(latency);
+        let mut decided = HookDecided {
+            event: fire.event.as_str().into(),
+            hook: config.command.clone(),
+            node_id: fire.subject.node_id.clone(),
+            decision: HookVerdict::Allow,
+            latency_us,
+            reason: None,
+            code: None,
+            delta: None,
+        };
+        // An observer's answer changes nothing, and neither does its error.
+        let counts = fire.event.decides();
+        match answer {
+            Ok(decision) => {
+                match &decision {
+                    Decision::Allow => {}
+                    Decision::Modify(delta) => {
+                        decided.decision = HookVerdict::Modify;
+                        decided.delta = Some(Value::Object(delta.clone()));
+                    }
+                    Decision::Deny { reason, code } => {
+                        decided.decision = HookVerdict::Deny;
+                        (decided.reason, decided.code) = (Some(clip(reason)), Some(*code));
+                    }
+                    Decision::AskUser { prompt, .. } => {
+                        decided.decision = HookVerdict::AskUser;
+                        decided.reason = Some(clip(prompt));
+                    }
+                }
+                if counts {
+                    fire.chain.take(decision);
+                }
+            }
+            Err((why, timing)) => {
+                self.counters[current.hook].errors += 1;
+                decided.decision = HookVerdict::Error;
+                decided.reason = Some(clip(&why));
+                if counts {
+                    let why = format!("the hook `{}` failed: {why}", config.command);
+                    fire.chain.fail(config.fail_mode, &why, timing);
+                    if config.fail_mode == FailMode::Closed {
+                        decided.code = Some(if timing == Timing::Late { 504 } else { 503 });
+                    }
+                }
+            }
+        }
+        fire.decided.push(decided);
+        self.advance(id, supervisor);
+    }
+
+    fn spec(&self, hook: usize, stdin: Option<File>, namespace: &str) -> Result<Spec, String> {
+        let config = &self.config.hooks[hook];
+        let program = if config.command.contains('/') {
+            self.place.volume.join(&config.command)
+        } else {
+            find_program(&config.command, &self.place.path)
+                .ok_or_else(|| format!("there is no program `{}` in PATH", config.command))?
+        };
+        let rule = self.config.rules.iter().find(|rule| rule.applies(namespace, &program, &config.args));
+        if let Some(rule) = rule.filter(|rule| matches!(rule.effect, Effect::Deny | Effect::Ask)) {
+            return Err(rule.describe());
+        }
+        let number = hook.to_string();
+        let mut environment = Environment { base: Arc::clone(&self.place.environment), own: Vec::new() };
+        environment.set("OMNE_RUN_ID", self.place.run_id.as_str());
+        environment.set("OMNE_HOOK", number.as_str());
+        let entries = [("OMNE_RUN_ID", self.place.run_id.as_str()), ("OMNE_HOOK", number.as_str())];
+        Ok(Spec {
+            program,
+            args: config.args.iter().map(Into::into).collect(),
+            cwd: self.place.volume.clone(),
+            environment,
+            mark: Mark::new(entries.map(|(name, value)| (name, std::ffi::OsStr::new(value)))),
+            stdin,
+            stdout: Sink::Relay,
+            stderr: Sink::Tail,
+            output_limit: u64::MAX,
+        })
+    }
+
+    fn start_exec(&mut self, id: FireId, supervisor: &mut Supervisor) {
+        let Some(fire) = self.fires.get(&id) else { return };
+        let Some(Current { hook, request, state: State::Starting { failures, .. }, .. }) = &fire.current
+        else {
+            return;
+        };
+        let (hook, failures) = (*hook, *failures);
+        let spawned = stdin_of(request)
+            .map_err(|error| (error.to_string(), false))
+            .and_then(|stdin| {
+                self.spec(hook, Some(stdin), &fire.subject.namespace()).map_err(|why| (why, false))
+            })
+            .and_then(|spec| {
+                let program = spec.program.clone();
+                supervisor.spawn(spec).map_err(|error| {
+                    (format!("cannot start `{}`: {error}", program.display()), comes_back(&error))
+                })
+            });
+        let Some(current) = self.fires.get_mut(&id).and_then(|fire| fire.current.as_mut()) else { return };
+        match spawned {
+            Ok((token, _)) => {
+                current.state = State::Running { token, said: Vec::new() };
+                self.execs.insert(token, id);
+            }
+            Err((_, true)) if failures < SPAWN_RETRIES.len() => {
+                let at = Instant::now() + SPAWN_RETRIES[failures];
+                current.state = State::Starting { at, failures: failures + 1 };
+            }
+            Err((why, _)) => self.answer(id, Err((why, Timing::InTime)), supervisor),
+        }
+    }
+
+    /// A process said something. `false` when it is none of these.
+    pub fn output(&mut self, token: Token, bytes: &[u8], supervisor: &mut Supervisor) -> bool {
+        if self.dying.contains(&token) {
+            return true;
+        }
+        if let Some(id) = self.execs.get(&token).copied() {
+            let current = self.fires.get_mut(&id).and_then(|fire| fire.current.as_mut());
+            let Some(Current { state: State::Running { said, .. }, .. }) = current else { return true };
+            said.extend_from_slice(bytes);
+            if said.len() > MOST_REPLY {
+                self.execs.remove(&token);
+                self.dying.insert(token);
+                supervisor.end(token, End::AtOnce);
+                self.answer(id, Err(("its reply is over 1 MiB".into(), Timing::InTime)), supervisor);
+            }
+            return true;
+        }
+        self.daemon_said(token, bytes, supervisor)
+    }
+
+    /// A process ended. `false` when it is none of these.
+    pub fn ended(&mut self, ended: &Ended, supervisor: &mut Supervisor) -> bool {
+        if self.dying.remove(&ended.token) {
+            self.tell_errors(None, ended);
+            return true;
+        }
+        let Some(id) = self.execs.remove(&ended.token) else { return self.daemon_ended(ended, supervisor) };
+        let Some(fire) = self.fires.get(&id) else { return true };
+        let Some(Current { hook, state: State::Running { said, .. }, .. }) = &fire.current else {
+            return true;
+        };
+        let hook = *hook;
+        let answer = if ended.status.success() {
+            let lines = said.split(|&byte| byte == b'\n');
+            let last = lines.filter(|line| !line.trim_ascii().is_empty()).next_back().unwrap_or_default();
+            decision::parse(last, fire.event).map_err(|error| (error.to_string(), Timing::InTime))
+        } else {
+            Err((format!("it ended with {}", ended.status), Timing::InTime))
+        };
+        self.tell_errors(Some(hook), ended);
+        self.answer(id, answer, supervisor);
+        true
+    }
+
+    /// What a hook printed as errors goes to the diagnostic log, redacted, and nowhere else.
+    fn tell_errors(&self, hook: Option<usize>, ended: &Ended) {
+        let text = ended.stderr.tail_text();
+        let Some(path) = self.place.log.as_ref().filter(|_| !text.trim().is_empty()) else { return };
+        let name = hook.map_or("a hook", |hook| self.config.hooks[hook].command.as_str());
+        let text = format!("── {name}\n{}\n", redact(&text));
+        // Nobody depends on it.
+        let file = File::options().create(true).append(true).open(path);
+        let _ = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    }
+}
+
+/// Whether a spawn failed for want of something that comes back.
+fn comes_back(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let transient = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::TXTBSY];
+    transient.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Standard input with these bytes in it, which ends after them.
+fn stdin_of(bytes: &[u8]) -> io::Result<File> {
+    use std::io::Seek as _;
+    if bytes.len() <= PIPE {
+        let (reader, mut writer) = io::pipe()?;
+        writer.write_all(bytes)?;
+        return Ok(File::from(std::os::fd::OwnedFd::from(reader)));
+    }
+    let mut file = tempfile::tempfile()?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// A reason that fits an event.
+fn clip(text: &str) -> String {
+    const MOST: usize = 1024;
+    let mut end = text.len().min(MOST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
