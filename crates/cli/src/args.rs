@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Draw the graph of a pipe or a run
     Graph(Graph),
+    /// Look at hooks and rules, and try them
+    Hooks(Hooks),
     /// Play recorded runs again and compare what comes out
     Test(Test),
     /// Check what runs need: agents, git, a shell, the disk
@@ -323,6 +325,40 @@ pub(crate) enum GraphFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Hooks {
+    #[command(subcommand)]
+    pub(crate) command: HooksCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HooksCommand {
+    /// List hooks in the order that they are asked in, and rules
+    List,
+    /// Check `hooks.toml`, and whether its programs are there
+    Check,
+    /// Ask the hooks of an event, and show what each says and what it comes to
+    Fire(Fire),
+    /// Ask each hook once, and show how long it took
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fire {
+    /// The event, such as `pre_node`
+    #[arg(value_name = "EVENT")]
+    pub(crate) event: String,
+    /// What hooks are told, as a JSON object
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub(crate) payload: String,
+    /// The pipe that it is about
+    #[arg(long, value_name = "NAME", default_value = "try")]
+    pub(crate) pipe: String,
+    /// The node that it is about
+    #[arg(long, value_name = "ID")]
+    pub(crate) node: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Test {
     /// The cases to play (default: all of the volume)
     #[arg(value_name = "CASE", conflicts_with = "record")]
@@ -378,6 +414,8 @@ pub(crate) enum SchemaOf {
     Pipe,
     /// Lines of a log
     Event,
+    /// What hooks are asked and answer
+    Hooks,
 }
 
 #[derive(Debug, Args)]

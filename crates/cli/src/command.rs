@@ -4,6 +4,7 @@ mod clean;
 mod doctor;
 mod events;
 mod graph;
+mod hooks;
 mod info;
 mod init;
 mod log;
@@ -35,6 +36,7 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Replay(args) => replay::replay(&args, context),
         Command::Verify(args) => verify::verify(&args, context),
         Command::Graph(args) => graph::graph(&args, context),
+        Command::Hooks(args) => hooks::hooks(&args, context),
         Command::Test(args) => test::test(&args, context),
         Command::Doctor(args) => doctor::doctor(&args, context),
         Command::Clean(args) => clean::clean(&args, context),

@@ -172,6 +172,9 @@ fn advice(error: &RunError) -> Option<String> {
         }
         RunError::Command { help, .. } => help.clone(),
         RunError::Decision(_) => "`omne status RUN` shows which nodes wait, and for what".to_owned(),
+        RunError::Hooks(_) => {
+            "`omne hooks check` tells what is wrong; `omne schema hooks` what hooks are asked".to_owned()
+        }
         RunError::Agent(_)
         | RunError::Recording(_)
         | RunError::Volume(VolumeError::Read { .. })

@@ -49,6 +49,8 @@ pub struct Ask {
     pub spent_usd: f64,
     /// Where an earlier attempt left off.
     pub goes_on: Option<GoesOn>,
+    /// A prompt that is sent as it is, instead of the template.
+    pub literal: Option<String>,
 }
 
 /// Where a loop goes on.
@@ -73,6 +75,9 @@ impl Ask {
     /// # Errors
     /// When the template can't be filled in.
     pub fn render(&self, iteration: Option<u32>) -> Result<String, omne_pipe::TemplateError> {
+        if let Some(literal) = &self.literal {
+            return Ok(literal.clone());
+        }
         let mut bindings = self.bindings.clone();
         if let Some(iteration) = iteration {
             bindings.iteration(iteration);
@@ -157,6 +162,8 @@ pub(crate) struct AgentRun {
     usage: Option<Usage>,
     denied: Vec<SmolStr>,
     tries: usize,
+    /// Of the run's money, when the try began.
+    budget_left: Option<f64>,
     this: Try,
 }
 
@@ -218,6 +225,7 @@ impl AgentRun {
             usage: None,
             denied: Vec::new(),
             tries: 0,
+            budget_left: None,
             this: Try::new(parser, Scanner::default(), 0),
             ask,
         })
@@ -241,29 +249,13 @@ impl AgentRun {
         let known = self.session.take().filter(|_| !fresh && self.ask.agent.resumes());
         self.is_resumed = known.is_some();
         self.session = known.or_else(|| self.ask.agent.names_sessions().then(sessions));
-        let session = match &self.session {
-            None => Session::Unnamed,
-            Some(session) if self.is_resumed => Session::Resumed(session),
-            Some(session) => Session::New(session),
-        };
         let iteration = self.iteration();
         let prompt = self
             .ask
             .render(iteration)
             .map_err(|error| Failure::new(ErrorKind::SpawnFailed, format!("the prompt: {error}")))?;
-        let own_left = self.budget_usd.map(|budget| (budget - self.spent()).max(0.0));
-        let budget = [own_left, funds.left()].into_iter().flatten().reduce(f64::min);
-        let call = Call {
-            prompt: &prompt,
-            session,
-            model: self.ask.model.as_deref(),
-            tools: self.ask.tools.as_deref(),
-            turns: self.max_turns,
-            budget,
-            args: &self.args,
-        };
-        let line = self.ask.agent.command_line(&call);
-        let line = line.map_err(|error| Failure::new(ErrorKind::SpawnFailed, error.to_string()))?;
+        self.budget_left = funds.left();
+        let line = self.command_line(&prompt)?;
         let scanner = Scanner::new(self.rounds.as_ref().map(|rounds| rounds.until.as_str()));
         self.this = Try::new(Parser::new(self.ask.agent.dialect), scanner, self.stream.bytes);
         self.tries += 1;
@@ -280,6 +272,42 @@ impl AgentRun {
             emitted.push(Emitted::Event(started.into()));
         }
         Ok(Start { line, prompt, iteration })
+    }
+
+    /// How the program is called with this prompt, in the session of the try.
+    pub(crate) fn command_line(&self, prompt: &str) -> Result<CommandLine, Failure> {
+        let session = match &self.session {
+            None => Session::Unnamed,
+            Some(session) if self.is_resumed => Session::Resumed(session),
+            Some(session) => Session::New(session),
+        };
+        let own_left = self.budget_usd.map(|budget| (budget - self.spent()).max(0.0));
+        let budget = [own_left, self.budget_left].into_iter().flatten().reduce(f64::min);
+        let call = Call {
+            prompt,
+            session,
+            model: self.ask.model.as_deref(),
+            tools: self.ask.tools.as_deref(),
+            turns: self.max_turns,
+            budget,
+            args: &self.args,
+        };
+        let line = self.ask.agent.command_line(&call);
+        line.map_err(|error| Failure::new(ErrorKind::SpawnFailed, error.to_string()))
+    }
+
+    /// The round under way does not begin.
+    pub(crate) fn refuse_round(&self, emitted: &mut Vec<Emitted>) {
+        if let Some(iteration) = self.iteration() {
+            let completed = IterationCompleted {
+                node_id: self.id.clone(),
+                attempt: self.attempt,
+                iteration,
+                outcome: IterationOutcome::Failed,
+                usage: None,
+            };
+            emitted.push(Emitted::Event(completed.into()));
+        }
     }
 
     fn over_budget(&self) -> Option<String> {

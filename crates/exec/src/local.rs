@@ -15,6 +15,7 @@ use omne_events::{
     Digest, ErrorKind, Event, GateMethod, GatePassed, NodeCompleted, NodeSpawned, Outputs, RunId,
     milliseconds,
 };
+use omne_hooks::{Effect, FireId, Host};
 use omne_pipe::{Body, Node, Pipe};
 use omne_process::{
     BaseEnvironment, Captured, End, Ended, Environment, Happening, Mark, Supervisor, Token, Waker,
@@ -30,11 +31,12 @@ use crate::{
         verdict::{self, Cause, Failure},
     },
     outputs::take_outputs,
-    port::{Attempt, Decision, Emitted, EndReason, Execute, ExecuteError},
+    port::{Attempt, Decision, Emitted, EndReason, Execute, ExecuteError, Refusal},
 };
 
 mod agents;
 mod gates;
+mod hooked;
 mod played;
 
 /// Where things are, all absolute.
@@ -65,7 +67,11 @@ struct Active {
     node: NodeIx,
     number: u32,
     env: Vec<(String, String)>,
+    /// What hooks added; wins over the node's own.
+    extra_env: Vec<(String, String)>,
     since: Instant,
+    /// How long it may take.
+    limit: Duration,
     deadline: Instant,
     /// When its agent last printed something.
     heard: Instant,
@@ -100,6 +106,17 @@ pub struct LocalExecutor {
     funds: Funds,
     sessions: Box<dyn FnMut() -> String>,
     recording: Option<Recording>,
+    hooks: Option<Host>,
+    /// Steps that wait for hooks.
+    pending: HashMap<FireId, hooked::Pending>,
+    /// Steps that wait for people, because hooks or rules asked them.
+    held: HashMap<NodeIx, hooked::Held>,
+    /// A round whose question could not be kept.
+    lost_round: Option<Active>,
+    /// Why the run may not begin.
+    refusal: Option<String>,
+    /// Why nothing new begins.
+    ending: Option<EndReason>,
     /// The directory of captures and outputs, open: nearly every look into it finds nothing, and should be quick.
     nodes: OwnedFd,
 }
@@ -132,7 +149,19 @@ impl LocalExecutor {
             funds: Funds::default(),
             sessions,
             recording: None,
+            hooks: None,
+            pending: HashMap::new(),
+            held: HashMap::new(),
+            lost_round: None,
+            refusal: None,
+            ending: None,
         })
+    }
+
+    /// Asks hooks about every step. Their daemons are started before the run's first node.
+    #[must_use]
+    pub fn asking(self, hooks: Option<Host>) -> Self {
+        Self { hooks, ..self }
     }
 
     /// Limits what agents may cost.
@@ -173,6 +202,18 @@ impl LocalExecutor {
         (environment, mark)
     }
 
+    /// The rule about what an attempt would start, if there is one.
+    fn rule_before(&self, node: &Node, attempt: &Attempt) -> Option<(Effect, String)> {
+        match (&node.body, &attempt.ask) {
+            (Body::Bash(script), _) => self.rule(node, &self.places.shell, &["-c", script]),
+            (_, Some(ask)) => {
+                let args = node.ai.as_ref().map(|ai| ai.agent_args.as_slice()).unwrap_or_default();
+                self.rule(node, &ask.program, args)
+            }
+            (_, None) => None,
+        }
+    }
+
     fn output_file(node: &Node, number: u32) -> String {
         format!("{}.{number}.output", node.id)
     }
@@ -180,9 +221,13 @@ impl LocalExecutor {
     fn begin(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
+        if attempt.at_gate.is_some() && self.was_asked_before(&node.id) {
+            return self.begin_after_question(attempt, emitted);
+        }
         if let Some(at_gate) = &attempt.at_gate {
             return self.begin_at_gate(&attempt, at_gate, emitted);
         }
+        let Some(attempt) = self.ask_before(attempt) else { return Ok(()) };
         let goes_on = attempt.ask.as_ref().is_some_and(|ask| ask.goes_on.is_some());
         if attempt.number > 1 && !goes_on {
             // An attempt that prints nothing makes no capture, so the one before must not stay in its place.
@@ -190,11 +235,25 @@ impl LocalExecutor {
                 remove(&self.places.capture(node.id.as_str(), ending))?;
             }
         }
+        if let Some((effect, why)) = self.rule_before(node, &attempt) {
+            match effect {
+                Effect::Deny => return Err(hooked::forbidden(why)),
+                Effect::Ask if !attempt.asked_by_rule => {
+                    let attempt = Attempt { asked_by_rule: true, ..attempt };
+                    return self.hold_for_rule(attempt, why, emitted);
+                }
+                Effect::Ask => {}
+            }
+        }
         let Body::Bash(script) = &node.body else { return self.begin_agent(attempt, emitted) };
         if self.recording.as_ref().is_some_and(|recording| recording.plays_bash(&node.id)) {
             return self.play_bash(&attempt, emitted);
         }
-        let (mut environment, mark) = self.environment(node, attempt.number, &attempt.env);
+        let env = with_extra(attempt.env, &attempt.extra_env);
+        let (mut environment, mark) = self.environment(node, attempt.number, &env);
+        for (name, value) in &attempt.extra_env {
+            environment.set(name, value);
+        }
         let output_file = Self::output_file(node, attempt.number);
         environment.set("OMNE_OUTPUT", self.places.run_dir.join("nodes").join(output_file));
         let spec = bash::spec(&self.places, node, script, environment, mark);
@@ -204,12 +263,15 @@ impl LocalExecutor {
             .spawn(spec)
             .map_err(|error| verdict::of_spawn(&error, &cwd, &self.places.shell))?;
         let since = Instant::now();
+        let limit = attempt.timeout.unwrap_or(node.timeout);
         let active = Active {
             node: attempt.node,
             number: attempt.number,
-            env: attempt.env,
+            env,
+            extra_env: attempt.extra_env,
             since,
-            deadline: since + node.timeout,
+            limit,
+            deadline: since + limit,
             heard: since,
             stop_at: None,
             cause: None,
@@ -333,7 +395,7 @@ impl LocalExecutor {
             let is_over = self.supervisor.has_exited(*token);
             if active.cause.is_none() && !is_over && now >= active.due(&self.pipe) {
                 let (cause, how) = match active.stage {
-                    Stage::Script => (Cause::Timeout(self.pipe.node(active.node).timeout), End::Gently),
+                    Stage::Script => (Cause::Timeout(active.limit), End::Gently),
                     Stage::Agent(_) => (active.agent_cause(&self.pipe, now), End::Interrupt),
                     Stage::Gate { .. } => (Cause::GateTimeout(GATE_TIMEOUT), End::Gently),
                 };
@@ -356,6 +418,7 @@ impl LocalExecutor {
         for (active, _) in &mut self.due {
             active.cause.get_or_insert(Cause::Asked(why));
         }
+        self.end_pending(why);
     }
 }
 
@@ -370,9 +433,17 @@ impl Active {
 
     /// Of which of its two limits an agent has had its time.
     fn agent_cause(&self, pipe: &Pipe, now: Instant) -> Cause {
-        let node = pipe.node(self.node);
-        if now >= self.deadline { Cause::Timeout(node.timeout) } else { Cause::Idle(idle_timeout(node)) }
+        match now >= self.deadline {
+            true => Cause::Timeout(self.limit),
+            false => Cause::Idle(idle_timeout(pipe.node(self.node))),
+        }
     }
+}
+
+/// Variables without those that others win over.
+fn with_extra(mut env: Vec<(String, String)>, extra: &[(String, String)]) -> Vec<(String, String)> {
+    env.retain(|(name, _)| !extra.iter().any(|(other, _)| other == name));
+    env
 }
 
 fn idle_timeout(node: &Node) -> Duration {
@@ -382,10 +453,39 @@ fn idle_timeout(node: &Node) -> Duration {
 impl Execute for LocalExecutor {
     fn start(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) {
         let (node, number) = (attempt.node, attempt.number);
+        let before = emitted.len();
         if let Err(failure) = self.begin(attempt, emitted) {
             let failed = failure.event(self.pipe.node(node).id.clone(), number, Duration::ZERO);
             emitted.push(Emitted::Event(failed.into()));
         }
+        self.tell(&emitted[before..]);
+    }
+
+    fn before_run(
+        &mut self,
+        inputs: Option<serde_json::Value>,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<Option<Refusal>, ExecuteError> {
+        self.ask_before_run(inputs, emitted)
+    }
+
+    fn after_run(
+        &mut self,
+        outcome: &str,
+        duration_ms: u64,
+        inputs: serde_json::Value,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        self.tell_end(outcome, duration_ms, inputs, emitted)
+    }
+
+    fn appended(&mut self, lines: &[u8]) {
+        self.tell_lines(lines);
+    }
+
+    fn drain(&mut self, most: Duration) {
+        // The run is over: there is nothing to be done about trouble with hooks.
+        let _ = self.wait_for_hooks(most, &mut Vec::new());
     }
 
     fn end_all(&mut self, why: EndReason) {
@@ -397,12 +497,31 @@ impl Execute for LocalExecutor {
     }
 
     fn decide(&mut self, node: NodeIx, decision: &Decision, emitted: &mut Vec<Emitted>) {
-        self.decided(node, decision, emitted);
+        let before = emitted.len();
+        if !self.answered_by_people(node, decision, emitted) {
+            self.decided(node, decision, emitted);
+        }
+        self.tell(&emitted[before..]);
     }
 
     fn wait(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
+        let before = emitted.len();
+        let turned = self.turn(timeout, emitted);
+        self.tell(&emitted[before..]);
+        turned
+    }
+
+    fn capture(&self, node: NodeIx, most: usize) -> Vec<u8> {
+        self.captured(node, most)
+    }
+}
+
+impl LocalExecutor {
+    /// One turn of waiting.
+    fn turn(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
         if !self.due.is_empty() {
-            return self.start_due(emitted);
+            self.start_due(emitted)?;
+            return self.take_answers(emitted);
         }
         let is_open = |(token, active): &(&Token, &Active)| {
             active.cause.is_none() && !self.supervisor.has_exited(**token)
@@ -411,7 +530,8 @@ impl Execute for LocalExecutor {
         let due = open
             .map(|(_, active)| active.due(&self.pipe))
             .chain(self.active.values().filter_map(|a| a.stop_at));
-        let due = due.map(|due| due.saturating_duration_since(Instant::now())).min();
+        let of_hooks = self.hooks.as_ref().and_then(Host::due);
+        let due = due.chain(of_hooks).map(|due| due.saturating_duration_since(Instant::now())).min();
         let timeout = match (timeout, due) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -419,16 +539,32 @@ impl Execute for LocalExecutor {
         self.supervisor.wait(timeout, &mut self.happenings).map_err(ExecuteError::Wait)?;
         for happening in std::mem::take(&mut self.happenings) {
             match happening {
-                Happening::Output(token, bytes) => self.hear(token, &bytes, emitted)?,
+                Happening::Output(token, bytes) => {
+                    let is_hook = match &mut self.hooks {
+                        Some(host) => host.output(token, &bytes, &mut self.supervisor),
+                        None => false,
+                    };
+                    if !is_hook {
+                        self.hear(token, &bytes, emitted)?;
+                    }
+                }
                 Happening::Signal(signal) => emitted.push(Emitted::Signal(signal)),
-                Happening::Ended(ended) => self.ended(*ended, emitted)?,
+                Happening::Ended(ended) => {
+                    let is_hook = match &mut self.hooks {
+                        Some(host) => host.ended(&ended, &mut self.supervisor),
+                        None => false,
+                    };
+                    if !is_hook {
+                        self.ended(*ended, emitted)?;
+                    }
+                }
             }
         }
         self.enforce_deadlines();
-        Ok(())
+        self.take_answers(emitted)
     }
 
-    fn capture(&self, node: NodeIx, most: usize) -> Vec<u8> {
+    fn captured(&self, node: NodeIx, most: usize) -> Vec<u8> {
         use std::io::Read;
         let path = self.places.capture(self.pipe.node(node).id.as_str(), "out");
         let mut bytes = Vec::new();

@@ -22,7 +22,19 @@ pub struct Attempt {
     pub ask: Option<Box<Ask>>,
     /// It had come to its gate already, which asked people.
     pub at_gate: Option<AtGate>,
+    /// People, or hooks, have said that it may begin: nobody is asked again.
+    pub approved: Option<()>,
+    /// A rule had asked about it.
+    pub asked_by_rule: bool,
+    /// Variables that win over the node's own.
+    pub extra_env: Vec<(String, String)>,
+    /// How long it may take, instead of what its node says.
+    pub timeout: Option<Duration>,
 }
+
+/// Why a run may not begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(pub String);
 
 /// Where a node stands whose gate asked people.
 #[derive(Debug, Clone)]
@@ -107,6 +119,35 @@ pub trait Execute {
 
     /// Tells a node that waits for people what they said.
     fn decide(&mut self, node: NodeIx, decision: &Decision, emitted: &mut Vec<Emitted>);
+
+    /// Starts hooks, asks them whether a run with these inputs may begin, and waits for their answer. Without inputs
+    /// nobody is asked: it had begun before.
+    ///
+    /// # Errors
+    /// When nothing can be waited for.
+    fn before_run(
+        &mut self,
+        inputs: Option<serde_json::Value>,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<Option<Refusal>, ExecuteError>;
+
+    /// Tells hooks that the run ends, and waits until they were told.
+    ///
+    /// # Errors
+    /// When nothing can be waited for.
+    fn after_run(
+        &mut self,
+        outcome: &str,
+        duration_ms: u64,
+        inputs: serde_json::Value,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError>;
+
+    /// Tells hooks of lines that are in the log now.
+    fn appended(&mut self, lines: &[u8]);
+
+    /// Waits until hooks were told everything, at most so long.
+    fn drain(&mut self, most: Duration);
 
     /// Waits until something happens or `timeout` is over.
     ///

@@ -158,7 +158,7 @@ fn check_delta(delta: &Map<String, Value>, event: HookEvent) -> Result<(), Decod
             "env" if value.as_object().is_some_and(|env| env.keys().any(|name| !is_variable(name))) => {
                 return wrong("has a name that is none for a variable, or is reserved");
             }
-            "timeout" if !value.as_u64().is_some_and(|seconds| seconds > 0) => {
+            "timeout" if value.as_u64().is_none_or(|seconds| seconds == 0) => {
                 return wrong("has to be a whole number of seconds");
             }
             "allowed_tools" if texts(value).is_none() => return wrong("has to be a list of texts"),

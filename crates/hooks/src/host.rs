@@ -220,6 +220,13 @@ impl Host {
         std::mem::take(&mut self.done)
     }
 
+    /// An observation is not made: too many are under way.
+    pub fn dropped(&mut self, event: HookEvent, subject: &Subject) {
+        for hook in self.config.chain(event, &subject.namespace()) {
+            self.counters[hook].dropped += 1;
+        }
+    }
+
     /// How many fires are under way.
     pub fn pending(&self) -> usize {
         self.fires.len()
@@ -478,8 +485,8 @@ impl Host {
         };
         let hook = *hook;
         let answer = if ended.status.success() {
-            let lines = said.split(|&byte| byte == b'\n');
-            let last = lines.filter(|line| !line.trim_ascii().is_empty()).next_back().unwrap_or_default();
+            let mut lines = said.split(|&byte| byte == b'\n');
+            let last = lines.rfind(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
             decision::parse(last, fire.event).map_err(|error| (error.to_string(), Timing::InTime))
         } else {
             Err((format!("it ended with {}", ended.status), Timing::InTime))

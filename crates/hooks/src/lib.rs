@@ -16,7 +16,7 @@ mod rule;
 pub use chain::{Chain, Outcome, Question, Timing, Verdict};
 pub use config::{Config, ConfigError, FailMode, HookConfig, HookEvent, Mode};
 pub use decision::{Decision, DecodeError, parse};
-pub use host::{Counters, FireId, Host, Place, Subject};
+pub use host::{Counters, FireId, Fired, Host, Place, Subject};
 pub use rule::{Effect, Rule};
 
 /// The JSON schema of requests and replies.

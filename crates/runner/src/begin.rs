@@ -12,8 +12,9 @@ use omne_events::{
     Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, PipeStarted, RandomIds, WorkspaceMode,
 };
 use omne_exec::{Funds, LocalExecutor, Places, Recording};
+use omne_hooks::{Config, Host as Hooks, Place};
 use omne_pipe::{Pipe, Values, input_variable};
-use omne_process::find_program;
+use omne_process::{BaseEnvironment, find_program};
 use omne_replay::RunState;
 use serde_json::value::RawValue;
 
@@ -74,6 +75,7 @@ pub struct Beginning {
     pub(crate) first: Event,
     pub(crate) jobs: usize,
     pub(crate) roster: Roster,
+    pub(crate) hooks: Config,
     pub(crate) recording: Option<Recording>,
     /// What people should know.
     pub warnings: Vec<String>,
@@ -96,6 +98,8 @@ pub fn begin(
     let NewRun { volume, pipe, inputs, workspace, recording, runs } = new;
     let programs = if recording.is_some() { Programs::Played } else { Programs::Needed };
     let roster = Roster::new(&pipe, &volume, options, programs, &|_| true)?;
+    // A test case is what was recorded, whatever hooks would say of it now.
+    let hooks = if runs.is_some() { Config::default() } else { Config::load(&volume.place("hooks.toml"))? };
     if volume.root().to_str().is_none() {
         // The log is text, and it tells where nodes ran.
         return Err(WorkspaceError::NotText(volume.root().to_owned()).into());
@@ -136,6 +140,7 @@ pub fn begin(
         inputs,
         workspace: place.path.into(),
         roster,
+        hooks,
         recording,
         log,
         state: RunState::new(),
@@ -153,6 +158,7 @@ pub fn execute(
     observer: &mut dyn Observer,
 ) -> Result<(Outcome, RunState), RunError> {
     let Beginning { volume, run, pipe, inputs, workspace, mut log, mut state, first, jobs, .. } = beginning;
+    let hooks = beginning.hooks;
     let (roster, recording, warnings) = (beginning.roster, beginning.recording, beginning.warnings);
     for warning in warnings {
         observer.warn(&warning);
@@ -177,10 +183,23 @@ pub fn execute(
     let funds = Funds { budget_usd: options.budget_usd, spent_usd: state.usage().cost_usd.unwrap_or(0.0) };
     let mut ids = RandomIds;
     let sessions = Box::new(move || ids.session_id());
+    let host = (!hooks.is_empty()).then(|| {
+        let place = Place {
+            volume: volume.root().to_owned(),
+            path: path.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
+            environment: Arc::new(BaseEnvironment::new(environment.clone())),
+            run_id: run.id.to_string(),
+            log: Some(run.path.join("hooks.log")),
+        };
+        Hooks::new(hooks, place)
+    });
     let executor =
         LocalExecutor::new(Arc::clone(&pipe), run.id.clone(), places.clone(), environment, sessions);
-    let mut executor =
-        executor.map_err(failed("cannot take care of child processes"))?.with_funds(funds).playing(recording);
+    let mut executor = executor
+        .map_err(failed("cannot take care of child processes"))?
+        .with_funds(funds)
+        .playing(recording)
+        .asking(host);
     let waker = executor.waker().map_err(failed("cannot make a wake-up"))?;
     let durability = options.settings.durability;
     log.sync_in_background(durability, &places.workspace, Box::new(move || waker.wake()))?;

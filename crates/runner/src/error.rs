@@ -79,6 +79,9 @@ pub enum RunError {
         /// What to do.
         help: String,
     },
+    /// The hooks are wrong.
+    #[error(transparent)]
+    Hooks(#[from] omne_hooks::ConfigError),
     /// An answer to a node is none.
     #[error(transparent)]
     Decision(#[from] crate::decision::DecisionError),
@@ -108,6 +111,7 @@ impl RunError {
             | RunError::Settings(_)
             | RunError::Plan(_)
             | RunError::Agent(_)
+            | RunError::Hooks(_)
             | RunError::Command { .. } => Class::Input,
             RunError::Decision(crate::decision::DecisionError::NoNode(_)) => Class::NotFound,
             RunError::Decision(_) => Class::Input,

@@ -6,6 +6,7 @@ use omne_events::{
     Chain, IdGen, LockedLog, LogReader, LogWriter, NodeId, OpenError, PipeResumed, PlanAction, PlanStep, Tail,
 };
 use omne_exec::run_mark;
+use omne_hooks::Config;
 use omne_pipe::{Node, Pipe};
 use omne_process::end_marked;
 use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, fold, plan, verify};
@@ -145,6 +146,7 @@ impl OwnedResumption {
             plan.iter().filter(|step| step.action == PlanAction::Keep).map(|step| &step.node_id).collect();
         let runs = |node: &Node| !kept.contains(&node.id);
         let roster = Roster::new(&pipe, &volume, options, Programs::Needed, &runs)?;
+        let hooks = Config::load(&volume.place("hooks.toml"))?;
         let mut warnings = roster.warnings(&pipe);
         let left = end_marked(&run_mark(&run.id), GRACE);
         if left > 0 {
@@ -188,6 +190,7 @@ impl OwnedResumption {
             first,
             jobs,
             roster,
+            hooks,
             recording: None,
             warnings,
         })

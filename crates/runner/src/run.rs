@@ -8,18 +8,21 @@ use omne_events::{
     Clock, Durability, ErrorKind, Event, GateDecided, LogWriter, NodeId, NodeSkipped, PipeCompleted,
     PipeInterrupted, PipeParked, Recorded, milliseconds,
 };
-use omne_exec::{Emitted, EndReason, Execute, ExecuteError};
+use omne_exec::{Emitted, EndReason, Execute};
 use omne_pipe::{Identities, format_duration};
 use omne_process::Signal;
 use omne_replay::{NodePhase, RunState};
 
 use crate::{RunError, agents::Roster, decide, outputs::Visible};
 
+mod hooks;
 mod people;
 mod start;
 
 /// A node that ran this long is waited for on disk before anything that depends on it starts.
 const WORTH_WAITING: u64 = 100;
+/// How long hooks that look at each event may take for the last ones.
+const LAST_LINES: Duration = Duration::from_millis(50);
 /// How much of a node's capture a condition can see.
 const MOST_CAPTURE: usize = 64 * 1024;
 
@@ -58,6 +61,7 @@ enum Stop {
     RunTimeout(Duration),
     Cancelled(String),
     Interrupted(Signal),
+    Refused(String),
 }
 
 pub(crate) struct Run<'a> {
@@ -125,6 +129,7 @@ impl Run<'_> {
     fn turn_until_done(&mut self, queues: &mut Queues) -> Result<Outcome, RunError> {
         let deadline =
             self.state.pipe().and_then(|pipe| pipe.timeout()).map(|limit| (queues.since + limit, limit));
+        self.ask_to_begin(queues)?;
         loop {
             self.release(queues)?;
             self.start_ready(queues)?;
@@ -247,10 +252,7 @@ impl Run<'_> {
         };
         let timeout =
             [retry.filter(|_| queues.stop.is_none()), over, tick, asked].into_iter().flatten().min();
-        self.execute.wait(timeout, &mut queues.emitted).map_err(|error| match error {
-            ExecuteError::Wait(error) => RunError::System("cannot wait for processes".into(), Some(error)),
-            ExecuteError::Capture(error) => RunError::Capture(error),
-        })?;
+        self.execute.wait(timeout, &mut queues.emitted).map_err(hooks::trouble)?;
         self.take_emitted(queues)?;
         self.expire(queues)?;
         if let Some((due, limit)) = deadline
@@ -285,7 +287,7 @@ impl Run<'_> {
     /// Ends what runs; a second signal ends it at once.
     fn stop(&mut self, queues: &mut Queues, stop: Stop) {
         let (why, again) = match (&stop, &queues.stop) {
-            (Stop::FailFast, _) => return,
+            (Stop::FailFast | Stop::Refused(_), _) => return,
             (Stop::RunTimeout(_), _) => (EndReason::RunTimeout, false),
             (Stop::Cancelled(_), before) => {
                 (EndReason::Cancelled, matches!(before, Some(Stop::Cancelled(_))))
@@ -365,6 +367,7 @@ impl Run<'_> {
             self.log.want_durable(seq);
         }
         self.observer.wrote(&queues.batch, self.log.last_batch(), &self.state);
+        self.execute.appended(self.log.last_batch());
         queues.batch.clear();
         Ok(())
     }
@@ -397,6 +400,9 @@ impl Run<'_> {
                 let cause = format!("the run took longer than {}", format_duration(limit));
                 (decide::aborted(&self.state, Some(cause), duration_ms).into(), Outcome::Aborted)
             }
+            Some(Stop::Refused(why)) => {
+                (decide::aborted(&self.state, Some(why), duration_ms).into(), Outcome::Aborted)
+            }
             Some(Stop::FailFast) | None if !waiting.is_empty() => {
                 let ids = self.state.pipe().map(|pipe| {
                     waiting.iter().map(|node| pipe.node(*node).id.clone()).collect::<Vec<NodeId>>()
@@ -412,9 +418,12 @@ impl Run<'_> {
             }
             None => (PipeCompleted { duration_ms }.into(), Outcome::Completed),
         };
+        self.tell_end(queues, outcome, duration_ms)?;
         self.record(queues, event)?;
         self.log.flush_and_sync()?;
         self.observer.wrote(&queues.batch, self.log.last_batch(), &self.state);
+        self.execute.appended(self.log.last_batch());
+        self.execute.drain(LAST_LINES);
         queues.batch.clear();
         Ok(outcome)
     }

@@ -37,6 +37,7 @@ pub(super) fn schema(args: &args::Schema) -> Result<ExitCode> {
     let text = match args.of {
         SchemaOf::Pipe => omne_pipe::SCHEMA,
         SchemaOf::Event => omne_events::SCHEMA,
+        SchemaOf::Hooks => omne_hooks::SCHEMA,
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ mod abuse;
 mod agents;
 mod cases;
 mod ends;
+mod hooks;
 mod inspect;
 mod people;
 mod resume;

@@ -9,10 +9,11 @@ use std::{
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, NodeCompleted, NodeSpawned, milliseconds};
+use omne_hooks::Effect;
 use omne_pipe::Node;
 use omne_process::{Ended as ProcessEnded, Sink, Spec, Token};
 
-use super::{Active, LocalExecutor, Stage};
+use super::{Active, LocalExecutor, Stage, hooked::forbidden, with_extra};
 use crate::{
     agent::{AgentRun, Done, Ended, Names, Next, Progress, Start, TryEnd, write_whole},
     node::{
@@ -50,12 +51,15 @@ impl LocalExecutor {
         }
         let start = run.begin_try(&self.funds, &mut *self.sessions, emitted)?;
         let since = Instant::now();
+        let limit = attempt.timeout.unwrap_or(node.timeout);
         let active = Active {
             node: attempt.node,
             number: attempt.number,
-            env: attempt.env,
+            env: with_extra(attempt.env, &attempt.extra_env),
+            extra_env: attempt.extra_env,
             since,
-            deadline: since + node.timeout,
+            limit,
+            deadline: since + limit,
             heard: since,
             stop_at: None,
             cause: None,
@@ -84,7 +88,9 @@ impl LocalExecutor {
             node: index,
             number,
             env: env.to_vec(),
+            extra_env: Vec::new(),
             since,
+            limit: node.timeout,
             deadline: since + node.timeout,
             heard: since,
             stop_at: None,
@@ -104,16 +110,27 @@ impl LocalExecutor {
         for (active, start) in std::mem::take(&mut self.due) {
             if let Some(cause) = active.cause {
                 self.fail(&active, verdict::of_cause(cause, ""), emitted);
-            } else if self.recording.is_some() {
-                self.play_try(active, emitted)?;
-            } else {
-                let pipe = Arc::clone(&self.pipe);
-                let node = pipe.node(active.node);
-                match self.spawn_try(node, &active, &start) {
-                    Ok((token, pid)) => self.spawned(active, token, pid, emitted),
-                    Err(failure) => self.fail(&active, failure, emitted),
-                }
+            } else if let Some((active, start)) = self.ask_before_round(active, start) {
+                self.start_try(active, &start, emitted)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Starts a try that hooks have nothing against.
+    pub(super) fn start_try(
+        &mut self,
+        active: Active,
+        start: &Start,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        if self.recording.is_some() {
+            return self.play_try(active, emitted);
+        }
+        let pipe = Arc::clone(&self.pipe);
+        match self.spawn_try(pipe.node(active.node), &active, start) {
+            Ok((token, pid)) => self.spawned(active, token, pid, emitted),
+            Err(failure) => self.fail(&active, failure, emitted),
         }
         Ok(())
     }
@@ -141,6 +158,12 @@ impl LocalExecutor {
         }
         let output_file = Self::output_file(node, active.number);
         environment.set("OMNE_OUTPUT", self.places.run_dir.join("nodes").join(output_file));
+        for (name, value) in &active.extra_env {
+            environment.set(name, value);
+        }
+        if let Some((Effect::Deny, why)) = self.rule(node, &run.ask.program, &start.line.args) {
+            return Err(forbidden(why));
+        }
         let cwd = working_directory(&self.places.workspace, node);
         let spec = Spec {
             program: run.ask.program.clone(),

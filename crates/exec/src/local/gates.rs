@@ -4,15 +4,16 @@ use std::{fs, sync::Arc, time::Instant};
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, GateMethod, GatePassed, GateWaiting, NodeCompleted, NodeId};
+use omne_hooks::Effect;
 use omne_pipe::Node;
 use omne_process::{Ended, Sink, Spec};
 
-use super::{Active, LocalExecutor, Stage};
+use super::{Active, LocalExecutor, Stage, hooked::forbidden};
 use crate::{
     agent::write_whole,
     gate::{GATE_TIMEOUT, gate_path, names_its_interpreter},
     node::verdict::{self, Failure},
-    port::{AtGate, Attempt, Decision, Emitted},
+    port::{AtGate, Attempt, Decision, Emitted, Question},
 };
 
 impl LocalExecutor {
@@ -27,6 +28,21 @@ impl LocalExecutor {
         if self.recording.as_ref().is_some_and(|recording| recording.plays_bash(&node.id)) {
             return self.play_gate(&active, completed, emitted);
         }
+        match self.ask_before_gate(active, completed) {
+            Some((active, completed)) => self.begin_gate_now(active, completed, emitted),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts a gate that hooks have nothing against.
+    pub(super) fn begin_gate_now(
+        &mut self,
+        active: Active,
+        completed: NodeCompleted,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(active.node);
         let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
         // Looked at now, not when the run began: it may have been moved or replaced since.
         let script =
@@ -38,6 +54,19 @@ impl LocalExecutor {
         } else {
             (self.places.shell.clone(), vec![script.into()])
         };
+        if let Some((effect, why)) = self.rule(node, &program, &args) {
+            return match effect {
+                Effect::Deny => Err(forbidden(why)),
+                Effect::Ask => {
+                    let options = vec!["approve".to_owned(), "reject".to_owned()];
+                    let question = Question { prompt: why, options, default: None };
+                    self.wait_for_people(node, active.node, completed, question, emitted)
+                }
+            };
+        }
+        for (name, value) in &active.extra_env {
+            environment.set(name, value);
+        }
         let spec = Spec {
             program,
             args,
@@ -75,15 +104,24 @@ impl LocalExecutor {
             "" => format!("may `{}` pass the gate `{gate}`?", node.id),
             said => said.to_owned(),
         };
+        let options = vec!["approve".to_owned(), "reject".to_owned()];
+        self.wait_for_people(node, index, completed, Question { prompt, options, default: None }, emitted)
+    }
+
+    /// A node that has done its work waits for people. What it came to is kept beside the log.
+    pub(super) fn wait_for_people(
+        &mut self,
+        node: &Node,
+        index: NodeIx,
+        completed: NodeCompleted,
+        question: Question,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
+        let Question { prompt, options, default } = question;
         let bytes = serde_json::to_vec(&completed).map_err(|error| Failure::capture(&error.into()))?;
         write_whole(&self.kept(&node.id), &bytes).map_err(|error| Failure::capture(&error))?;
-        let waiting = GateWaiting {
-            node_id: node.id.clone(),
-            gate: gate.into(),
-            prompt,
-            options: vec!["approve".to_owned(), "reject".to_owned()],
-            default: None,
-        };
+        let waiting = GateWaiting { node_id: node.id.clone(), gate: gate.into(), prompt, options, default };
         emitted.push(Emitted::Event(waiting.into()));
         self.waiting.insert(index, completed);
         Ok(())

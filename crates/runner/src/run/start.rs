@@ -81,9 +81,7 @@ impl Run<'_> {
         let mut ask = None;
         let mut digest = None;
         let at_gate = self.at_gate(node);
-        if at_gate.is_none()
-            && let Some(template) = self.roster.prompt(pipe.node(node))
-        {
+        if let Some(template) = self.roster.prompt(pipe.node(node)) {
             let bindings = self.bindings(template);
             ask = self.roster.ask(&pipe, node, self.state.node(node), bindings);
             let first = ask.as_ref().and_then(|ask| ask.first_iteration(pipe.node(node)));
@@ -98,6 +96,16 @@ impl Run<'_> {
         let (started, number) = self.started(queues, node, ask.as_deref().zip(digest));
         self.record(queues, started.into())?;
         let env = queues.visible.variables(&self.state, node);
-        Ok(Some(Attempt { node, number, env, ask, at_gate }))
+        Ok(Some(Attempt {
+            node,
+            number,
+            env,
+            ask,
+            at_gate,
+            approved: None,
+            asked_by_rule: false,
+            extra_env: Vec::new(),
+            timeout: None,
+        }))
     }
 }

@@ -1,0 +1,327 @@
+//! Hooks and rules.
+
+use rustix::process::Signal;
+
+use crate::sandbox::Sandbox;
+
+/// A volume with one node and a hook in shell.
+fn hooked(event: &str, script: &str, rest: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("nodes: [{id: a, bash: 'echo ran >> ran; echo $K'}, {id: b, depends_on: [a], bash: 'true'}]");
+    hook(&sandbox, event, script, rest);
+    sandbox
+}
+
+fn hook(sandbox: &Sandbox, event: &str, script: &str, rest: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    sandbox.file("hook.sh", format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(sandbox.path("hook.sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.file(".omne/hooks.toml", format!("[[hook]]\nevent = '{event}'\ncommand = './hook.sh'\n{rest}\n"));
+}
+
+fn decisions(sandbox: &Sandbox) -> Vec<String> {
+    let decided = sandbox.events(&["hook.decided"]);
+    decided
+        .iter()
+        .map(|e| format!("{} {}", e["event"].as_str().unwrap(), e["decision"].as_str().unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_hook_that_allows_is_in_the_log_and_changes_nothing() {
+    let sandbox = hooked("pre_node", "cat >> asked", "");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(decisions(&sandbox), ["pre_node allow", "pre_node allow"]);
+    let first = sandbox.read("asked");
+    let request: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
+    assert_eq!((&request["event"], &request["node_id"]), (&"pre_node".into(), &"a".into()));
+    assert_eq!((&request["payload"]["pipe"], &request["payload"]["node"]["id"]), (&"p".into(), &"a".into()));
+}
+
+#[test]
+fn a_hook_that_denies_fails_the_node_before_it_begins() {
+    let sandbox = hooked("pre_node", r#"echo '{"action":"deny","reason":"not on Fridays","code":451}'"#, "");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(denied), b blocked");
+    assert_eq!(sandbox.node("a")["error"]["message"], "denied by a hook (451): not on Fridays");
+    assert!(!sandbox.path("ran").exists());
+    assert_eq!(sandbox.events(&["node.started"]).len(), 1, "a denied node has both, a start and an end");
+}
+
+#[test]
+fn a_hook_that_changes_a_node_changes_what_runs() {
+    let delta = r#"{"env":{"K":"by the hook"},"timeout":1}"#;
+    let sandbox = hooked(
+        "pre_node",
+        &format!("echo '{{\"action\":\"modify\",\"delta\":{delta}}}'"),
+        "namespace = '*/a'",
+    );
+    sandbox.pipe("nodes: [{id: a, env: {K: own}, bash: 'echo $K; sleep 60'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.capture("a"), "by the hook\n");
+    assert_eq!(sandbox.states(), "aborted: a failed(timeout)");
+    assert_eq!(sandbox.events(&["hook.decided"])[0]["delta"]["env"]["K"], "by the hook");
+}
+
+#[test]
+fn a_hook_may_give_an_agent_another_prompt_model_and_tools() {
+    let delta = r#"{"prompt":"other","model":"big","allowed_tools":["Read"]}"#;
+    let sandbox = hooked("pre_node", &format!("echo '{{\"action\":\"modify\",\"delta\":{delta}}}'"), "");
+    sandbox.pipe("nodes: [{id: a, prompt: mine, model: small}]").agent("a", "init\nsay x\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let call = &sandbox.calls("a")[0];
+    assert_eq!(call["prompt"], "other");
+    let args = call["args"].to_string();
+    assert!(args.contains("\"--model\",\"big\"") && args.contains("\"--allowed-tools\",\"Read\""), "{args}");
+}
+
+#[test]
+fn a_round_may_be_changed_and_denied() {
+    let script = r#"read -r r; case $r in *'"iteration":2'*) echo '{"action":"deny","reason":"one is enough"}';; *) echo '{"action":"modify","delta":{"prompt":"changed"}}';; esac"#;
+    let sandbox = hooked("pre_iteration", script, "");
+    sandbox.pipe("nodes: [{id: a, loop: {prompt: x, until: DONE}}]").agent("a", "init\nsay no\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(denied)");
+    assert_eq!(sandbox.calls("a").len(), 1);
+    assert_eq!(sandbox.calls("a")[0]["prompt"], "changed");
+    assert_eq!(sandbox.node("a")["usage"]["cost_usd"], 0.01);
+}
+
+#[test]
+fn an_error_of_a_hook_allows_or_denies_as_it_is_configured() {
+    for (rest, state) in
+        [("", "completed: a completed"), ("fail_mode = 'closed'", "aborted: a failed(denied)")]
+    {
+        let sandbox = hooked("pre_node", "echo oops", rest);
+        sandbox.omne(&["run", "p"]);
+        assert!(sandbox.states().starts_with(state), "{}", sandbox.states());
+        let decided = &sandbox.events(&["hook.decided"])[0];
+        assert_eq!(decided["decision"], "error");
+        assert!(decided["reason"].as_str().unwrap().contains("no JSON"), "{decided}");
+    }
+}
+
+#[test]
+fn a_hook_that_takes_too_long_is_ended_with_its_tree() {
+    let script = "sh -c 'echo $$ > pid; while :; do sleep 1; done'";
+    let sandbox = hooked("pre_node", script, "timeout_ms = 300\nfail_mode = 'closed'");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert!(
+        sandbox.node("a")["error"]["message"].as_str().unwrap().contains("(504)"),
+        "{}",
+        sandbox.node("a")
+    );
+    let pid: i32 = sandbox.read("pid").trim().parse().unwrap();
+    assert!(rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid).unwrap()).is_err());
+}
+
+#[test]
+fn what_hooks_print_as_errors_is_redacted_and_reaches_no_event() {
+    let sandbox = hooked("pre_node", "echo KEY=hunter2 >&2; echo 'the token is hunter3' >&2; exit 1", "");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let log = std::fs::read_to_string(sandbox.log()).unwrap();
+    assert!(!log.contains("hunter"), "{log}");
+    let told = std::fs::read_to_string(sandbox.log().with_file_name("hooks.log")).unwrap();
+    assert!(told.contains("KEY=***") && !told.contains("hunter"), "{told}");
+}
+
+#[test]
+fn hostile_hooks_break_nothing() {
+    for script in [
+        "head -c 100000000 /dev/zero >&2; echo '{}'",
+        "head -c 100000000 /dev/zero | tr '\\0' x",
+        "exec 0<&-; echo '{}'",
+        "printenv >&2; exit 1",
+        "echo '{}'; sleep 100 &",
+    ] {
+        let sandbox = hooked("pre_node", script, "");
+        assert_eq!(sandbox.omne(&["run", "p"]).code, 0, "{script}");
+    }
+}
+
+#[test]
+fn a_question_of_a_hook_parks_the_node_and_its_changes_wait_for_the_answer() {
+    let script = r#"echo '{"action":"ask_user","prompt":"really?","options":["yes","no"],"default":"no"}'"#;
+    let sandbox = hooked("pre_node", script, "namespace = '*/a'");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.states(), "parked: a waiting, b pending");
+    assert!(!sandbox.path("ran").exists());
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6, "still a question");
+    assert_eq!(sandbox.omne(&["approve", "@last", "a", "--option", "yes"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.read("ran"), "ran\n");
+    let sandbox = hooked("pre_node", script, "namespace = '*/a'");
+    sandbox.omne(&["run", "p"]);
+    assert_eq!(sandbox.omne(&["reject", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(denied), b blocked");
+}
+
+#[test]
+fn a_daemon_is_one_process_for_all_nodes_and_ends_with_the_run() {
+    let script = r#"echo $$ >> pids; while read -r line; do echo '{}'; done"#;
+    let sandbox = hooked("pre_node", script, "mode = 'daemon'");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let pids = sandbox.read("pids");
+    assert_eq!(pids.lines().count(), 1);
+    let pid = rustix::process::Pid::from_raw(pids.trim().parse().unwrap()).unwrap();
+    assert!(rustix::process::test_kill_process(pid).is_err(), "it is left");
+    assert_eq!(decisions(&sandbox), ["pre_node allow", "pre_node allow"]);
+}
+
+#[test]
+fn a_daemon_that_says_nonsense_or_ends_is_started_anew() {
+    let script = r#"echo x >> starts; read -r line; case $(wc -l < starts) in 1) echo nonsense;; 2) exit 3;; *) echo '{}';; esac; read -r line; echo '{}'"#;
+    let sandbox = hooked("pre_node", script, "mode = 'daemon'");
+    sandbox.pipe("jobs: 1\nnodes: [{id: a, bash: 'true'}, {id: b, bash: 'true'}, {id: c, bash: 'true'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(decisions(&sandbox), ["pre_node error", "pre_node error", "pre_node allow"]);
+}
+
+#[test]
+fn a_late_reply_of_a_daemon_never_answers_the_next_question() {
+    let script = r#"n=$(wc -l < starts 2>/dev/null || echo 0); echo x >> starts; while read -r line; do if [ "$n" = 0 ]; then n=1; sleep 0.6; echo '{"action":"deny","reason":"too late"}'; else echo '{}'; fi; done"#;
+    let sandbox = hooked("pre_node", script, "mode = 'daemon'\ntimeout_ms = 300");
+    sandbox.pipe("nodes: [{id: a, bash: sleep 0.5}, {id: b, depends_on: [a], bash: 'true'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(decisions(&sandbox), ["pre_node error", "pre_node allow"]);
+}
+
+#[test]
+fn the_run_its_gates_and_its_ends_are_told() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe(
+            "inputs: {who: {default: me}}\nnodes: [{id: a, bash: 'true', gate: ok}, {id: b, bash: 'false'}]",
+        )
+        .gate("ok", "true");
+    hook(&sandbox, "pre_run", "cat >> told", "");
+    let block = |event: &str| format!("[[hook]]\nevent = '{event}'\ncommand = './hook.sh'\n");
+    let all: String = ["pre_run", "post_run", "pre_gate", "post_gate", "post_node"].map(block).concat();
+    sandbox.file(".omne/hooks.toml", all);
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    let told = sandbox.read("told");
+    for sign in [
+        r#""inputs":{"who":"me"}"#,
+        r#""gate":"ok""#,
+        r#""outcome":"passed""#,
+        r#""outcome":"aborted""#,
+        r#""outcome":"failed""#,
+    ] {
+        assert!(told.contains(sign), "{sign} in {told}");
+    }
+    let mut events = decisions(&sandbox);
+    events.sort();
+    assert_eq!(
+        events,
+        [
+            "post_gate allow",
+            "post_node allow",
+            "post_node allow",
+            "post_run allow",
+            "pre_gate allow",
+            "pre_run allow"
+        ]
+    );
+}
+
+#[test]
+fn a_run_that_a_hook_refuses_starts_nothing() {
+    let sandbox = hooked("pre_run", r#"echo '{"action":"deny","reason":"closed"}'"#, "");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a pending, b pending");
+    assert!(
+        sandbox.omne(&["status", "@last", "--json"]).json()["reason"]
+            .as_str()
+            .unwrap()
+            .contains("denied by a hook (403): closed")
+    );
+}
+
+#[test]
+fn each_event_is_told_to_whoever_looks_on_and_not_logged() {
+    let sandbox = hooked(
+        "on_event",
+        "while read -r line; do echo \"$line\" >> told; echo '{}'; done",
+        "mode = 'daemon'",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(decisions(&sandbox), [""; 0]);
+    assert!(sandbox.read("told").contains(r#""type":"node.completed""#));
+}
+
+#[test]
+fn a_rule_forbids_or_asks_about_a_process_before_it_is_started() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'npm publish'}, {id: b, bash: 'true'}]").file(
+        ".omne/hooks.toml",
+        "[[rule]]\nprogram = 'sh'\nargs_contain = ['npm publish']\neffect = 'deny'\nreason = 'publishing is for people'\n",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(denied), b completed");
+    let message = sandbox.node("a")["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(message, "a rule forbids `sh` with npm publish: publishing is for people");
+    sandbox
+        .pipe("nodes: [{id: a, bash: 'echo publish >> ran'}]")
+        .file(".omne/hooks.toml", "[[rule]]\nprogram = 'sh'\nargs_contain = ['publish']\neffect = 'ask'\n");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert!(!sandbox.path("ran").exists());
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.read("ran"), "publish\n");
+}
+
+#[test]
+fn wrong_hooks_are_told_with_their_place_before_anything_is_written() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("nodes: [{id: a, bash: 'true'}]")
+        .file(".omne/hooks.toml", "[[hook]]\nevent = 'pre_nod'\ncommand = 'x'\n");
+    let run = sandbox.omne(&["run", "p"]);
+    insta::assert_snapshot!(run.picture());
+    assert!(!sandbox.path(".omne/var").exists());
+    assert_eq!(sandbox.omne(&["hooks", "check"]).code, 2);
+}
+
+#[test]
+fn a_run_that_waits_for_a_hook_can_be_interrupted() {
+    let sandbox = hooked("pre_node", "touch asked; sleep 60", "timeout_ms = 30000");
+    let child = sandbox.start(&["run", "p"], "asked");
+    sandbox.signal(&child, Signal::INT);
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
+}
+
+#[test]
+fn the_hooks_of_the_documentation_do_what_it_says() {
+    let sandbox = Sandbox::new();
+    let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/hooks");
+    for name in ["policy.sh", "policy.py", "daemon.py"] {
+        std::fs::copy(format!("{from}/{name}"), sandbox.path(name)).unwrap();
+    }
+    std::fs::copy(format!("{from}/hooks.toml"), sandbox.path(".omne/hooks.toml")).unwrap();
+    if !std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|dir| dir.join("python3").exists()) {
+        eprintln!("skipped: there is no `python3` in PATH");
+        return;
+    }
+    assert_eq!(sandbox.omne(&["hooks", "check"]).code, 0);
+    let list = sandbox.omne(&["hooks", "list"]);
+    insta::assert_snapshot!(list.stdout);
+    let fire =
+        sandbox.omne(&["hooks", "fire", "pre_node", "--payload", r#"{"prompt":"build it","timeout":1800}"#]);
+    assert!(
+        fire.stdout.contains("it may go on, changed:") && fire.stdout.contains("Never push to main."),
+        "{fire:?}"
+    );
+    let fire =
+        sandbox.omne(&["hooks", "fire", "pre_node", "--payload", r#"{"node":{"bash":"rm /etc/passwd"}}"#]);
+    assert_eq!(fire.code, 1);
+    assert!(fire.stdout.contains("it may not go on (403): nothing may touch /etc"), "{fire:?}");
+    assert_eq!(sandbox.omne(&["hooks", "doctor"]).code, 0);
+    sandbox
+        .pipe("nodes: [{id: a, bash: 'echo $POLICY; false', retry: {max: 5}}, {id: deploy, bash: 'true'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.node("a")["error"]["kind"], "denied");
+    assert_eq!(sandbox.node("a")["attempt"], 3);
+    assert_eq!(sandbox.node("deploy")["gate"]["prompt"], "deploy now?");
+}

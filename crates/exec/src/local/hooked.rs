@@ -1,0 +1,560 @@
+//! Hooks and rules: asked before a step, told after it. A step that waits for
+//! an answer is kept here; everything else goes on.
+
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use omne_dag::NodeIx;
+use omne_events::{ErrorKind, Event, GateWaiting, NodeCompleted, NodeId};
+use omne_hooks::{Effect, FireId, Fired, HookEvent, Host, Question as Asked, Subject, Verdict};
+use omne_pipe::Node;
+use serde_json::{Map, Value, json};
+
+use super::{Active, LocalExecutor, Stage};
+use crate::{
+    agent::{Start, write_whole},
+    node::verdict::{self, Failure},
+    port::{Attempt, Decision, Emitted, EndReason, ExecuteError, Question, Refusal},
+};
+
+/// The gate of a question that a hook or rule asks before a step.
+const BEFORE: &str = "hook";
+
+/// A step that waits for hooks.
+pub(super) enum Pending {
+    /// An attempt at a node.
+    Node(Box<Attempt>),
+    /// A round of a loop.
+    Iteration(Box<(Active, Start)>),
+    /// A gate.
+    Gate(Box<(Active, NodeCompleted)>),
+    /// The run's first node.
+    Run,
+    /// Nothing: it is only told.
+    Nothing,
+}
+
+/// A step that waits for people, because a hook or rule asked them.
+pub(super) enum Held {
+    Node(Box<Attempt>, Map<String, Value>),
+    Iteration(Box<(Active, Start)>, Map<String, Value>),
+}
+
+impl LocalExecutor {
+    fn subject(&self, node: Option<&NodeId>) -> Subject {
+        Subject { run_id: self.run.to_string(), pipe: self.pipe.name().to_string(), node_id: node.cloned() }
+    }
+
+    /// Asks hooks about a step, if there are any. The step is given back when nobody is asked.
+    fn fire(
+        &mut self,
+        event: HookEvent,
+        node: Option<&NodeId>,
+        payload: impl FnOnce() -> Value,
+        pending: Pending,
+    ) -> Option<Pending> {
+        let subject = self.subject(node);
+        let Some(host) = self.hooks.as_mut().filter(|host| host.wants(event, &subject)) else {
+            return Some(pending);
+        };
+        let payload = match payload() {
+            Value::Object(payload) => payload,
+            _ => Map::new(),
+        };
+        let id = host.fire(event, subject, payload, &mut self.supervisor);
+        self.pending.insert(id, pending);
+        None
+    }
+
+    /// The rule about a process, if there is one.
+    pub(super) fn rule<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        node: &Node,
+        program: &std::path::Path,
+        args: &[A],
+    ) -> Option<(Effect, String)> {
+        let host = self.hooks.as_ref()?;
+        let namespace = self.subject(Some(&node.id)).namespace();
+        host.rule(&namespace, program, args).map(|rule| (rule.effect, rule.describe()))
+    }
+
+    /// Asks about an attempt before it begins. `None` when it waits now.
+    pub(super) fn ask_before(&mut self, attempt: Attempt) -> Option<Attempt> {
+        if self.hooks.is_none() || attempt.approved.is_some() {
+            return Some(attempt);
+        }
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(attempt.node);
+        let number = attempt.number;
+        let definition = || serde_json::from_str(pipe.node_definition(attempt.node)).unwrap_or(Value::Null);
+        let env: Map<String, Value> =
+            node.env.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        let mut payload = json!({
+            "node": definition(),
+            "attempt": number,
+            "env": env,
+            "timeout": node.timeout.as_secs(),
+        });
+        if let Some(ask) = &attempt.ask {
+            let first = ask.first_iteration(node);
+            payload["prompt"] = ask.render(first).unwrap_or_default().into();
+            if let Some(model) = &ask.model {
+                payload["model"] = model.as_str().into();
+            }
+            if let Some(tools) = &ask.tools {
+                payload["allowed_tools"] = tools.iter().map(|tool| Value::from(tool.as_str())).collect();
+            }
+        }
+        let pending = Pending::Node(Box::new(attempt));
+        match self.fire(HookEvent::PreNode, Some(&node.id), || payload, pending) {
+            Some(Pending::Node(attempt)) => Some(*attempt),
+            _ => None,
+        }
+    }
+
+    /// Asks about a round before it begins. `None` when it waits now.
+    pub(super) fn ask_before_round(&mut self, active: Active, start: Start) -> Option<(Active, Start)> {
+        let Some(iteration) = start.iteration.filter(|_| self.hooks.is_some()) else {
+            return Some((active, start));
+        };
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(active.node);
+        let payload = json!({ "iteration": iteration, "attempt": active.number, "prompt": start.prompt });
+        let pending = Pending::Iteration(Box::new((active, start)));
+        match self.fire(HookEvent::PreIteration, Some(&node.id), || payload, pending) {
+            Some(Pending::Iteration(round)) => Some(*round),
+            _ => None,
+        }
+    }
+
+    /// Asks about a gate before it is asked. `None` when it waits now.
+    pub(super) fn ask_before_gate(
+        &mut self,
+        active: Active,
+        completed: NodeCompleted,
+    ) -> Option<(Active, NodeCompleted)> {
+        if self.hooks.is_none() {
+            return Some((active, completed));
+        }
+        let pipe = Arc::clone(&self.pipe);
+        let node = pipe.node(active.node);
+        let gate = node.gate.as_ref().map(|gate| gate.as_str());
+        let payload = json!({ "gate": gate, "attempt": active.number });
+        let pending = Pending::Gate(Box::new((active, completed)));
+        match self.fire(HookEvent::PreGate, Some(&node.id), || payload, pending) {
+            Some(Pending::Gate(gate)) => Some(*gate),
+            _ => None,
+        }
+    }
+
+    /// Tells hooks what has happened to nodes.
+    pub(super) fn tell(&mut self, emitted: &[Emitted]) {
+        if self.hooks.is_none() {
+            return;
+        }
+        for emitted in emitted {
+            let Emitted::Event(event) = emitted else { continue };
+            let (kind, node, payload) = match event {
+                Event::NodeCompleted(e) => {
+                    let payload = json!({
+                        "outcome": "completed", "attempt": e.attempt, "usage": e.usage,
+                        "output_path": e.output_path, "duration_ms": e.duration_ms,
+                    });
+                    (HookEvent::PostNode, &e.node_id, payload)
+                }
+                Event::NodeFailed(e) => {
+                    let payload = json!({
+                        "outcome": "failed", "attempt": e.attempt, "usage": e.usage,
+                        "error": e.error, "duration_ms": e.duration_ms,
+                    });
+                    if matches!(e.error.kind, ErrorKind::GateFailed | ErrorKind::GateTimeout) {
+                        let outcome = json!({ "outcome": e.error.kind.as_str(), "attempt": e.attempt });
+                        self.fire(HookEvent::PostGate, Some(&e.node_id), || outcome, Pending::Nothing);
+                    }
+                    (HookEvent::PostNode, &e.node_id, payload)
+                }
+                Event::IterationCompleted(e) => {
+                    let payload = json!({
+                        "outcome": e.outcome, "attempt": e.attempt, "iteration": e.iteration, "usage": e.usage,
+                    });
+                    (HookEvent::PostIteration, &e.node_id, payload)
+                }
+                Event::GatePassed(e) => {
+                    (HookEvent::PostGate, &e.node_id, json!({ "outcome": "passed", "gate": e.gate }))
+                }
+                _ => continue,
+            };
+            self.fire(kind, Some(node), || payload, Pending::Nothing);
+        }
+    }
+
+    /// Takes in what hooks answered.
+    pub(super) fn take_answers(&mut self, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
+        loop {
+            let fired = match &mut self.hooks {
+                Some(host) => {
+                    host.tick(&mut self.supervisor);
+                    host.take()
+                }
+                None => return Ok(()),
+            };
+            if fired.is_empty() {
+                return Ok(());
+            }
+            for fired in fired {
+                self.answered(fired, emitted)?;
+            }
+        }
+    }
+
+    fn answered(&mut self, fired: Fired, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
+        let Fired { id, event, outcome, decided } = fired;
+        if event != HookEvent::OnEvent {
+            emitted.extend(decided.into_iter().map(|decided| Emitted::Event(decided.into())));
+        }
+        let Some(pending) = self.pending.remove(&id) else { return Ok(()) };
+        let denied = |reason: &str, code: u32| {
+            Failure::new(ErrorKind::Denied, format!("denied by a hook ({code}): {reason}"))
+        };
+        let ending = self.ending;
+        match (pending, outcome.verdict) {
+            (Pending::Nothing, _) => {}
+            (Pending::Run, verdict) => {
+                self.refusal = match verdict {
+                    Verdict::Allow => None,
+                    Verdict::Deny { reason, code } => Some(format!("denied by a hook ({code}): {reason}")),
+                    Verdict::Ask(question) => {
+                        Some(format!("a hook asks, and before a run nobody can answer: {}", question.prompt))
+                    }
+                };
+            }
+            (Pending::Node(attempt), verdict) => {
+                let (index, number) = (attempt.node, attempt.number);
+                let begun = match (ending, verdict) {
+                    (Some(why), _) => Err(verdict::of_cause(verdict::Cause::Asked(why), "")),
+                    (None, Verdict::Allow) => self.begin_changed(*attempt, outcome.delta, emitted),
+                    (None, Verdict::Deny { reason, code }) => Err(denied(&reason, code)),
+                    (None, Verdict::Ask(question)) => {
+                        self.hold(Held::Node(attempt, outcome.delta), question, emitted)
+                    }
+                };
+                if let Err(failure) = begun {
+                    let id = self.pipe.node(index).id.clone();
+                    emitted.push(Emitted::Event(failure.event(id, number, Duration::ZERO).into()));
+                }
+            }
+            (Pending::Iteration(round), verdict) => {
+                let failure = match (ending, verdict) {
+                    (Some(why), _) => verdict::of_cause(verdict::Cause::Asked(why), ""),
+                    (None, Verdict::Allow) => return self.go_round(*round, &outcome.delta, emitted),
+                    (None, Verdict::Deny { reason, code }) => denied(&reason, code),
+                    (None, Verdict::Ask(question)) => {
+                        match self.hold(Held::Iteration(round, outcome.delta), question, emitted) {
+                            Ok(()) => return Ok(()),
+                            Err(failure) => {
+                                let failed = self.lost_round.take();
+                                if let Some(active) = failed {
+                                    self.fail_round(active, failure, emitted);
+                                }
+                                return Ok(());
+                            }
+                        }
+                    }
+                };
+                self.fail_round(round.0, failure, emitted);
+            }
+            (Pending::Gate(gate), verdict) => {
+                let (active, completed) = *gate;
+                let (index, number, since) = (active.node, active.number, active.since);
+                let usage = completed.usage.map(Box::new);
+                let begun = match (ending, verdict) {
+                    (Some(why), _) => Err(verdict::of_cause(verdict::Cause::Asked(why), "")),
+                    (None, Verdict::Allow) => self.begin_gate_now(active, completed, emitted),
+                    (None, Verdict::Deny { reason, code }) => Err(denied(&reason, code)),
+                    (None, Verdict::Ask(question)) => {
+                        let pipe = Arc::clone(&self.pipe);
+                        self.wait_for_people(pipe.node(index), index, completed, own(question), emitted)
+                    }
+                };
+                if let Err(failure) = begun {
+                    let id = self.pipe.node(index).id.clone();
+                    let failure = Failure { usage: failure.usage.or(usage), ..failure };
+                    emitted.push(Emitted::Event(failure.event(id, number, since.elapsed()).into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins an attempt as hooks changed it.
+    fn begin_changed(
+        &mut self,
+        mut attempt: Attempt,
+        delta: Map<String, Value>,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let node = self.pipe.node(attempt.node);
+        for (key, value) in &delta {
+            match (key.as_str(), &mut attempt.ask) {
+                ("env", _) => {
+                    let env = value.as_object().into_iter().flatten();
+                    attempt.extra_env.extend(
+                        env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))),
+                    );
+                }
+                ("timeout", _) => attempt.timeout = value.as_u64().map(Duration::from_secs),
+                ("prompt", Some(ask)) => ask.literal = value.as_str().map(str::to_owned),
+                ("model", Some(ask)) => ask.model = value.as_str().map(Into::into),
+                ("allowed_tools", Some(ask)) => {
+                    let tools = value.as_array().into_iter().flatten();
+                    ask.tools = Some(tools.filter_map(|tool| tool.as_str().map(Into::into)).collect());
+                }
+                (key, _) => {
+                    let message = format!("a hook changed `{key}` of `{}`, which has none", node.id);
+                    return Err(Failure::new(ErrorKind::Denied, message));
+                }
+            }
+        }
+        attempt.approved.get_or_insert_default();
+        self.begin(attempt, emitted)
+    }
+
+    /// A round goes on, with another prompt if a hook gave one.
+    fn go_round(
+        &mut self,
+        round: (Active, Start),
+        delta: &Map<String, Value>,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        let (active, mut start) = round;
+        if let (Stage::Agent(run), Some(prompt)) =
+            (&active.stage, delta.get("prompt").and_then(Value::as_str))
+        {
+            match run.command_line(prompt) {
+                Ok(line) => (start.line, start.prompt) = (line, prompt.to_owned()),
+                Err(failure) => {
+                    self.fail_round(active, failure, emitted);
+                    return Ok(());
+                }
+            }
+        }
+        self.start_try(active, &start, emitted)
+    }
+
+    /// A round that begins no more: it ended before its program was started.
+    fn fail_round(&mut self, mut active: Active, failure: Failure, emitted: &mut Vec<Emitted>) {
+        let usage = match &mut active.stage {
+            Stage::Agent(run) => {
+                run.refuse_round(emitted);
+                run.usage().map(Box::new)
+            }
+            Stage::Script | Stage::Gate { .. } => None,
+        };
+        self.fail(&active, Failure { usage: failure.usage.or(usage), ..failure }, emitted);
+    }
+
+    fn asked_path(&self, node: &NodeId) -> std::path::PathBuf {
+        self.places.run_dir.join(format!("nodes/{node}.asked.json"))
+    }
+
+    /// A step waits for people. What hooks changed is kept beside the log, for whoever goes on.
+    fn hold(&mut self, held: Held, question: Asked, emitted: &mut Vec<Emitted>) -> Result<(), Failure> {
+        let (index, delta) = match &held {
+            Held::Node(attempt, delta) => (attempt.node, delta),
+            Held::Iteration(round, delta) => (round.0.node, delta),
+        };
+        let id = self.pipe.node(index).id.clone();
+        let written = write_whole(&self.asked_path(&id), Value::Object(delta.clone()).to_string().as_bytes());
+        if let Err(error) = written {
+            if let Held::Iteration(round, _) = held {
+                self.lost_round = Some(round.0);
+            }
+            return Err(Failure::capture(&error));
+        }
+        let Asked { prompt, options, default } = question;
+        let waiting = GateWaiting { node_id: id, gate: BEFORE.into(), prompt, options, default };
+        emitted.push(Emitted::Event(waiting.into()));
+        self.held.insert(index, held);
+        Ok(())
+    }
+
+    /// A rule asks about an attempt before it begins.
+    pub(super) fn hold_for_rule(
+        &mut self,
+        attempt: Attempt,
+        why: String,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let options = vec!["approve".to_owned(), "reject".to_owned()];
+        let question = Asked { prompt: why, options, default: None };
+        self.hold(Held::Node(Box::new(attempt), Map::new()), question, emitted)
+    }
+
+    /// Whether a node had been asked about before it began.
+    pub(super) fn was_asked_before(&self, node: &NodeId) -> bool {
+        self.asked_path(node).exists()
+    }
+
+    /// A node goes on that waited for people before it began.
+    pub(super) fn begin_after_question(
+        &mut self,
+        mut attempt: Attempt,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let Some(at_gate) = attempt.at_gate.take() else { return self.begin(attempt, emitted) };
+        let path = self.asked_path(&self.pipe.node(attempt.node).id);
+        let delta = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let held = Held::Node(Box::new(attempt), delta.unwrap_or_default());
+        match at_gate.decision {
+            Some(decision) => self.resolve(held, &decision, emitted),
+            None => {
+                let Question { prompt, options, default } = at_gate.question;
+                self.hold(held, Asked { prompt, options, default }, emitted)
+            }
+        }
+    }
+
+    /// People have answered a step that was held. `false` when none was.
+    pub(super) fn answered_by_people(
+        &mut self,
+        index: NodeIx,
+        decision: &Decision,
+        emitted: &mut Vec<Emitted>,
+    ) -> bool {
+        let Some(held) = self.held.remove(&index) else { return false };
+        let number = match &held {
+            Held::Node(attempt, _) => attempt.number,
+            Held::Iteration(round, _) => round.0.number,
+        };
+        if let Err(failure) = self.resolve(held, decision, emitted) {
+            let id = self.pipe.node(index).id.clone();
+            emitted.push(Emitted::Event(failure.event(id, number, Duration::ZERO).into()));
+        }
+        true
+    }
+
+    fn resolve(
+        &mut self,
+        held: Held,
+        decision: &Decision,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), Failure> {
+        let index = match &held {
+            Held::Node(attempt, _) => attempt.node,
+            Held::Iteration(round, _) => round.0.node,
+        };
+        // It is needed no more, and does no harm.
+        let _ = fs::remove_file(self.asked_path(&self.pipe.node(index).id));
+        let why = decision.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
+        let rejected = Failure::new(ErrorKind::Denied, format!("rejected by {}{why}", decision.by));
+        match (held, decision.approved) {
+            (Held::Node(..), false) => Err(rejected),
+            (Held::Node(mut attempt, delta), true) => {
+                // Whoever asked, hook or rule: people have looked at it.
+                attempt.approved = Some(());
+                attempt.asked_by_rule = true;
+                self.begin_changed(*attempt, delta, emitted)
+            }
+            (Held::Iteration(round, _), false) => {
+                self.fail_round(round.0, rejected, emitted);
+                Ok(())
+            }
+            (Held::Iteration(round, delta), true) => match self.go_round(*round, &delta, emitted) {
+                Ok(()) => Ok(()),
+                Err(ExecuteError::Capture(error) | ExecuteError::Wait(error)) => {
+                    Err(Failure::capture(&error))
+                }
+            },
+        }
+    }
+
+    /// Fails what waits for hooks; nothing new begins any more.
+    pub(super) fn end_pending(&mut self, why: EndReason) {
+        self.ending = Some(why);
+    }
+
+    /// Asks whether the run may begin, and waits for the answer.
+    pub(super) fn ask_before_run(
+        &mut self,
+        inputs: Option<Value>,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<Option<Refusal>, ExecuteError> {
+        if let Some(host) = &mut self.hooks {
+            host.start(&mut self.supervisor);
+        }
+        if let Some(inputs) = inputs {
+            self.fire(HookEvent::PreRun, None, || json!({ "inputs": inputs }), Pending::Run);
+        }
+        let is_asked = |this: &Self| this.pending.values().any(|pending| matches!(pending, Pending::Run));
+        while is_asked(self) && self.ending.is_none() {
+            self.turn(None, emitted)?;
+            if emitted.iter().any(|emitted| matches!(emitted, Emitted::Signal(_))) {
+                break;
+            }
+        }
+        Ok(self.refusal.take().map(Refusal))
+    }
+
+    /// Tells hooks that the run ends, and waits until all of them were told everything.
+    pub(super) fn tell_end(
+        &mut self,
+        outcome: &str,
+        duration_ms: u64,
+        inputs: Value,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        let payload = json!({ "outcome": outcome, "duration_ms": duration_ms, "inputs": inputs });
+        self.fire(HookEvent::PostRun, None, || payload, Pending::Nothing);
+        self.wait_for_hooks(HookEvent::PostRun.deadline(), emitted)
+    }
+
+    /// Waits until no hook is being told anything, at most so long.
+    pub(super) fn wait_for_hooks(
+        &mut self,
+        most: Duration,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        let until = Instant::now() + most;
+        while self.hooks.as_ref().is_some_and(|host| host.pending() > 0) && Instant::now() < until {
+            self.turn(Some(until.saturating_duration_since(Instant::now())), emitted)?;
+        }
+        Ok(())
+    }
+
+    /// Tells hooks of lines of the log.
+    pub(super) fn tell_lines(&mut self, lines: &[u8]) {
+        let is_told = |host: &Host| host.config().events().contains(&HookEvent::OnEvent);
+        if !self.hooks.as_ref().is_some_and(is_told) {
+            return;
+        }
+        for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            let Ok(event) = serde_json::from_slice::<Value>(line) else { continue };
+            let node = event.get("node_id").and_then(Value::as_str).and_then(|id| NodeId::new(id).ok());
+            let subject = self.subject(node.as_ref());
+            let Some(host) = self.hooks.as_mut() else { return };
+            if host.pending() > MOST_TOLD {
+                host.dropped(HookEvent::OnEvent, &subject);
+                continue;
+            }
+            let payload = Map::from_iter([("event".to_owned(), event)]);
+            let id: FireId = host.fire(HookEvent::OnEvent, subject, payload, &mut self.supervisor);
+            self.pending.insert(id, Pending::Nothing);
+        }
+    }
+}
+
+/// How many observations may be under way; further ones are not made, and counted.
+const MOST_TOLD: usize = 256;
+
+fn own(question: Asked) -> Question {
+    let Asked { prompt, options, default } = question;
+    Question { prompt, options, default }
+}
+
+/// A failure of a node that a rule forbids to start.
+pub(super) fn forbidden(why: String) -> Failure {
+    Failure::new(ErrorKind::Denied, why)
+}
