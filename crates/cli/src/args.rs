@@ -76,6 +76,9 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the manual page
     Man,
+    /// What agents call before and after they use a tool
+    #[command(hide = true)]
+    ToolHook,
 }
 
 #[derive(Debug, Args)]

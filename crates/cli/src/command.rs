@@ -44,5 +44,6 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Schema(args) => info::schema(&args),
         Command::Completions(args) => info::completions(&args),
         Command::Man => info::man(),
+        Command::ToolHook => hooks::tool(),
     }
 }

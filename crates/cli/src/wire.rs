@@ -130,6 +130,7 @@ impl Context {
             settings,
             environment: env::vars_os().collect::<Vec<(OsString, OsString)>>(),
             by: self.user(),
+            omne: env::current_exe().unwrap_or_else(|_| PathBuf::from("omne")),
             omne_version: env!("CARGO_PKG_VERSION"),
         })
     }

@@ -13,7 +13,7 @@ mod port;
 
 pub use agent::{Ask, Bash, Funds, GoesOn, Recording, RecordingError};
 pub use gate::{GATE_TIMEOUT, gate_path};
-pub use local::{LocalExecutor, Places};
+pub use local::{LocalExecutor, Places, tools::ask_back};
 pub use outputs::{OutputsError, parse_outputs};
 pub use port::{AtGate, Attempt, Decision, Emitted, EndReason, Execute, ExecuteError, Question, Refusal};
 

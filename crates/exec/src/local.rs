@@ -38,6 +38,7 @@ mod agents;
 mod gates;
 mod hooked;
 mod played;
+pub(crate) mod tools;
 
 /// Where things are, all absolute.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ pub struct Places {
     pub shell: PathBuf,
     /// The most bytes that an attempt may print.
     pub output_limit: u64,
+    /// This program: agents call it to ask about their tools.
+    pub omne: PathBuf,
 }
 
 impl Places {
@@ -107,6 +110,8 @@ pub struct LocalExecutor {
     sessions: Box<dyn FnMut() -> String>,
     recording: Option<Recording>,
     hooks: Option<Host>,
+    /// Where agents ask about their tools, if hooks look at them.
+    door: Option<tools::Door>,
     /// Steps that wait for hooks.
     pending: HashMap<FireId, hooked::Pending>,
     /// Steps that wait for people, because hooks or rules asked them.
@@ -150,6 +155,7 @@ impl LocalExecutor {
             sessions,
             recording: None,
             hooks: None,
+            door: None,
             pending: HashMap::new(),
             held: HashMap::new(),
             lost_round: None,
@@ -561,6 +567,7 @@ impl LocalExecutor {
             }
         }
         self.enforce_deadlines();
+        self.open_the_door();
         self.take_answers(emitted)
     }
 

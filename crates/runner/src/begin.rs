@@ -43,6 +43,8 @@ pub struct Options {
     pub environment: Vec<(OsString, OsString)>,
     /// Who asked.
     pub by: String,
+    /// This program's own file.
+    pub omne: PathBuf,
     /// The version of this program.
     pub omne_version: &'static str,
 }
@@ -174,6 +176,7 @@ pub fn execute(
         run_dir: run.path.clone(),
         shell,
         output_limit: options.settings.limits.output_bytes,
+        omne: options.omne.clone(),
     };
     let environment = environment(options, &pipe, &inputs, &run, &places);
     let failed = |what: &str| {
@@ -266,8 +269,15 @@ fn environment(
     // What an outer run told its node is not for the nodes of this one.
     let outer = |name: &OsString| {
         let name = name.as_encoded_bytes();
-        let ours: [&[u8]; 5] =
-            [b"OMNE_INPUT_", b"OMNE_OUTPUT", b"OMNE_NODE_ID", b"OMNE_ATTEMPT", b"OMNE_GATE_NAME"];
+        let ours: [&[u8]; 7] = [
+            b"OMNE_INPUT_",
+            b"OMNE_OUTPUT",
+            b"OMNE_NODE_ID",
+            b"OMNE_ATTEMPT",
+            b"OMNE_GATE_NAME",
+            b"OMNE_TOOL_",
+            b"OMNE_HOOK",
+        ];
         ours.iter().any(|prefix| name.starts_with(prefix)) || name == b"OMNE_ITERATION"
     };
     // Nor would git's variables lead a node in a worktree to that worktree's repository and index.

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    path::Path,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -260,4 +261,25 @@ fn doctor(config: Config, volume: &Volume, context: &Context) -> Result<ExitCode
         }
     }
     Ok(if is_well { ExitCode::SUCCESS } else { Exit::Aborted.into() })
+}
+
+/// Hands an agent's tool call on to its run. Exit code 2 tells the agent that it may not.
+pub(super) fn tool() -> Result<ExitCode> {
+    use std::io::Read as _;
+    const REFUSED: u8 = 2;
+    let mut call = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut call)?;
+    let variable = |name: &str| std::env::var_os(name).unwrap_or_default();
+    let (socket, token) = (variable("OMNE_TOOL_SOCKET"), variable("OMNE_TOOL_TOKEN"));
+    match omne_exec::ask_back(&call, Path::new(&socket), &token.to_string_lossy()) {
+        Ok(answer) => {
+            std::io::stdout().lock().write_all(&answer)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            let text = format!("the run that this call belongs to can not be asked: {error}\n");
+            std::io::stderr().lock().write_all(text.as_bytes())?;
+            Ok(ExitCode::from(REFUSED))
+        }
+    }
 }

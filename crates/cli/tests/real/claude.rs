@@ -148,3 +148,49 @@ fn a_feature_is_killed_half_way_resumed_and_played_to_the_same_snapshot() {
     }
     assert!(of(&snapshot, "loop fix").contains("iteration.completed #1 2 until"));
 }
+
+#[test]
+fn hooks_see_an_agents_own_tool_calls_and_their_no_reaches_it() {
+    let call = |command: &str| json!({ "type": "tool_use", "name": "Bash", "input": { "command": command, "description": "d" } });
+    let replies = json!([
+        { "match": "go now", "blocks": [call("echo yes > allowed.txt")] },
+        { "match": "go now", "blocks": [call("echo no > forbidden.txt")] },
+        { "match": "go now", "blocks": [call("echo old > changed.txt")] },
+        { "match": "go now", "blocks": ["done"] },
+    ]);
+    let Some(world) = World::with_claude(&replies) else { return };
+    world.pipe("nodes: [{id: a, prompt: go now, allowed_tools: [Bash]}]");
+    world.file(
+        "hook.py",
+        r#"#!/usr/bin/env python3
+import json, sys
+request = json.load(sys.stdin)
+with open("asked", "a") as f:
+    print(request["event"], request["payload"]["tool"], request["payload"].get("result", ""), file=f)
+command = request["payload"]["input"].get("command", "")
+if request["event"] == "pre_tool" and "forbidden" in command:
+    print(json.dumps({"action": "deny", "reason": "that file is not yours"}))
+elif request["event"] == "pre_tool" and "old" in command:
+    changed = dict(request["payload"]["input"], command=command.replace("old", "new"))
+    print(json.dumps({"action": "modify", "delta": {"input": changed}}))
+"#,
+    );
+    world.executable("hook.py");
+    let block = |event: &str| format!("[[hook]]\nevent = '{event}'\ncommand = './hook.py'\n");
+    world.file(".omne/hooks.toml", &(block("pre_tool") + &block("post_tool")));
+    assert_eq!(world.code(&["run", "p"]), 0);
+    assert!(world.path("allowed.txt").exists() && !world.path("forbidden.txt").exists());
+    assert_eq!(std::fs::read_to_string(world.path("changed.txt")).unwrap(), "new\n");
+    let decisions: Vec<String> = world
+        .events("hook.decided")
+        .iter()
+        .filter(|event| event["event"] == "pre_tool")
+        .map(|event| event["decision"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(decisions, ["allow", "deny", "modify"]);
+    let asked = std::fs::read_to_string(world.path("asked")).unwrap();
+    assert!(asked.contains("post_tool Bash"), "{asked}");
+    // The agent was told why.
+    let log = std::fs::read_to_string(world.path("api.log")).unwrap();
+    assert!(log.contains("that file is not yours"));
+}

@@ -83,6 +83,12 @@ impl World {
         self
     }
 
+    /// Makes a file a program.
+    pub(crate) fn executable(&self, name: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Copies a directory into the volume.
     pub(crate) fn copy(&self, from: &Path) -> &Self {
         let status = Command::new("cp").arg("-R").arg(from.join(".")).arg(self.dir.path()).status().unwrap();

@@ -1,19 +1,22 @@
 //! AI nodes: each try is a process of the agent's program, or a recorded one.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use omne_agent::Dialect;
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, NodeCompleted, NodeSpawned, milliseconds};
 use omne_hooks::Effect;
 use omne_pipe::Node;
 use omne_process::{Ended as ProcessEnded, Sink, Spec, Token};
 
-use super::{Active, LocalExecutor, Stage, hooked::forbidden, with_extra};
+use super::{Active, LocalExecutor, Stage, hooked::forbidden, tools, with_extra};
 use crate::{
     agent::{AgentRun, Done, Ended, Names, Next, Progress, Start, TryEnd, write_whole},
     node::{
@@ -164,10 +167,16 @@ impl LocalExecutor {
         if let Some((Effect::Deny, why)) = self.rule(node, &run.ask.program, &start.line.args) {
             return Err(forbidden(why));
         }
+        let mut args: Vec<OsString> = start.line.args.iter().map(Into::into).collect();
+        if let Some((settings, token, socket)) = self.door_for(node, active)? {
+            args.splice(0..0, [OsString::from("--settings"), settings.into()]);
+            environment.set("OMNE_TOOL_TOKEN", token);
+            environment.set("OMNE_TOOL_SOCKET", socket);
+        }
         let cwd = working_directory(&self.places.workspace, node);
         let spec = Spec {
             program: run.ask.program.clone(),
-            args: start.line.args.iter().map(Into::into).collect(),
+            args,
             cwd: cwd.clone(),
             environment,
             mark,
@@ -187,6 +196,36 @@ impl LocalExecutor {
                 _ => failure,
             }
         })
+    }
+
+    /// What an agent needs to ask about its tools: its settings, its token, and where to ask. `None` when nobody looks
+    /// at them, or the agent can't be told.
+    fn door_for(
+        &mut self,
+        node: &Node,
+        active: &Active,
+    ) -> Result<Option<(PathBuf, String, PathBuf)>, Failure> {
+        let Stage::Agent(run) = &active.stage else { return Ok(None) };
+        if run.ask.agent.dialect != Dialect::Claude || !self.looks_at_tools() {
+            return Ok(None);
+        }
+        let no_door = |error: io::Error| {
+            Failure::new(ErrorKind::SpawnFailed, format!("hooks can not look at its tools: {error}"))
+        };
+        let token = (self.sessions)();
+        let directory = self.places.run_dir.clone();
+        let door = match &mut self.door {
+            Some(door) => door,
+            none => {
+                let waker = self.supervisor.waker().map_err(no_door)?;
+                none.insert(tools::Door::open(&directory, waker).map_err(no_door)?)
+            }
+        };
+        let (token, socket) = door.token(token, active.node, active.number);
+        let path = directory.join(format!("nodes/{}.settings.json", node.id));
+        let settings = tools::settings(&self.places.omne).to_string();
+        write_whole(&path, settings.as_bytes()).map_err(no_door)?;
+        Ok(Some((path, token, socket)))
     }
 
     fn spawned(&mut self, mut active: Active, token: Token, pid: u32, emitted: &mut Vec<Emitted>) {

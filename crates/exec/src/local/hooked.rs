@@ -9,11 +9,11 @@ use std::{
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, Event, GateWaiting, NodeCompleted, NodeId};
-use omne_hooks::{Effect, FireId, Fired, HookEvent, Host, Question as Asked, Subject, Verdict};
+use omne_hooks::{Effect, FireId, Fired, HookEvent, Host, Outcome, Question as Asked, Subject, Verdict};
 use omne_pipe::Node;
 use serde_json::{Map, Value, json};
 
-use super::{Active, LocalExecutor, Stage};
+use super::{Active, LocalExecutor, Stage, tools};
 use crate::{
     agent::{Start, write_whole},
     node::verdict::{self, Failure},
@@ -33,6 +33,8 @@ pub(super) enum Pending {
     Gate(Box<(Active, NodeCompleted)>),
     /// The run's first node.
     Run,
+    /// An agent's tool call; its program waits here.
+    Tool(std::os::unix::net::UnixStream),
     /// Nothing: it is only told.
     Nothing,
 }
@@ -49,7 +51,7 @@ impl LocalExecutor {
     }
 
     /// Asks hooks about a step, if there are any. The step is given back when nobody is asked.
-    fn fire(
+    pub(super) fn fire(
         &mut self,
         event: HookEvent,
         node: Option<&NodeId>,
@@ -222,6 +224,9 @@ impl LocalExecutor {
         let ending = self.ending;
         match (pending, outcome.verdict) {
             (Pending::Nothing, _) => {}
+            (Pending::Tool(stream), verdict) => {
+                tools::reply(stream, event, &Outcome { verdict, delta: outcome.delta });
+            }
             (Pending::Run, verdict) => {
                 self.refusal = match verdict {
                     Verdict::Allow => None,
