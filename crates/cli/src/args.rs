@@ -341,8 +341,17 @@ pub(crate) enum HooksCommand {
     Check,
     /// Ask the hooks of an event, and show what each says and what it comes to
     Fire(Fire),
-    /// Ask each hook once, and show how long it took
+    /// Ask hooks and rules about the nodes of past runs, and list what they would decide otherwise
+    Backtest(Backtest),
+    /// Ask each hook a few times, and show how long it took
     Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backtest {
+    /// The runs (default: all of the volume)
+    #[arg(value_name = "RUN")]
+    pub(crate) runs: Vec<String>,
 }
 
 #[derive(Debug, Args)]

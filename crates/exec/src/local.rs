@@ -485,6 +485,12 @@ impl Execute for LocalExecutor {
         self.tell_end(outcome, duration_ms, inputs, emitted)
     }
 
+    fn reload(&mut self, hooks: omne_hooks::Config) {
+        if let Some(host) = &mut self.hooks {
+            host.reload(hooks, &mut self.supervisor);
+        }
+    }
+
     fn appended(&mut self, lines: &[u8]) {
         self.tell_lines(lines);
     }

@@ -143,6 +143,9 @@ pub trait Execute {
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), ExecuteError>;
 
+    /// Goes on with other hooks.
+    fn reload(&mut self, hooks: omne_hooks::Config);
+
     /// Tells hooks of lines that are in the log now.
     fn appended(&mut self, lines: &[u8]);
 

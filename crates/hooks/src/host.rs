@@ -131,6 +131,8 @@ pub struct Host {
     dying: HashSet<Token>,
     done: Vec<Fired>,
     next: u64,
+    /// What it is to be once nothing is under way.
+    coming: Option<Config>,
 }
 
 type Answer = Result<Decision, (String, Timing)>;
@@ -149,6 +151,7 @@ impl Host {
             dying: HashSet::new(),
             done: Vec::new(),
             next: 0,
+            coming: None,
         }
     }
 
@@ -166,11 +169,50 @@ impl Host {
     pub fn start(&mut self, supervisor: &mut Supervisor) {
         for place in 0..self.config.hooks.len() {
             let hook = &self.config.hooks[place];
-            if hook.enabled && hook.mode == Mode::Daemon {
+            if hook.enabled && hook.mode == Mode::Daemon && !self.daemons.contains_key(&place) {
                 self.daemons.insert(place, Daemon::new(Instant::now()));
                 self.connect(place, supervisor, Instant::now());
             }
         }
+    }
+
+    /// Whether there are hooks or rules at all.
+    pub fn is_idle(&self) -> bool {
+        self.config.is_empty()
+    }
+
+    /// Goes on with another configuration, once what is under way has ended. A hook whose block did not change keeps its
+    /// process and its counters.
+    pub fn reload(&mut self, config: Config, supervisor: &mut Supervisor) {
+        self.coming = Some(config);
+        self.change(supervisor);
+    }
+
+    fn change(&mut self, supervisor: &mut Supervisor) {
+        if !self.fires.is_empty() {
+            return;
+        }
+        let Some(config) = self.coming.take() else { return };
+        let mut old: Vec<Option<crate::HookConfig>> =
+            std::mem::take(&mut self.config.hooks).into_iter().map(Some).collect();
+        let mut counters = Vec::with_capacity(config.hooks.len());
+        let mut daemons = HashMap::new();
+        for (place, hook) in config.hooks.iter().enumerate() {
+            let same = old.iter().position(|old| old.as_ref() == Some(hook));
+            counters.push(same.map(|same| std::mem::take(&mut self.counters[same])).unwrap_or_default());
+            if let Some(same) = same {
+                old[same] = None;
+                daemons.extend(self.daemons.remove(&same).map(|daemon| (place, daemon)));
+            }
+        }
+        for daemon in std::mem::take(&mut self.daemons).into_values() {
+            if let Some(token) = daemon.token() {
+                self.dying.insert(token);
+                supervisor.end(token, End::AtOnce);
+            }
+        }
+        (self.config, self.counters, self.daemons) = (config, counters, daemons);
+        self.start(supervisor);
     }
 
     /// Whether anybody is asked about `event` of `subject`.
@@ -261,6 +303,7 @@ impl Host {
         for place in places {
             self.serve(place, supervisor, now);
         }
+        self.change(supervisor);
     }
 
     fn give_up(&mut self, id: FireId, supervisor: &mut Supervisor) {

@@ -23,6 +23,8 @@ pub enum Signal {
     Terminate,
     /// Somebody left a message in the run's directory.
     Message,
+    /// Settings may have changed. A terminal that is gone says the same, and ends nothing.
+    Reload,
 }
 
 /// Wakes the supervisor's wait from any thread.
@@ -58,14 +60,12 @@ impl Signals {
             (consts::SIGINT, Signal::Interrupt),
             (consts::SIGTERM, Signal::Terminate),
             (consts::SIGUSR1, Signal::Message),
+            (consts::SIGHUP, Signal::Reload),
         ] {
             let flag = Arc::new(AtomicBool::new(false));
             signals.register(number, Arc::clone(&flag))?;
             signals.others.push((signal, flag));
         }
-        // A run outlives the terminal that it was started from; nobody has to see this flag.
-        let hangup = signal_hook::flag::register(consts::SIGHUP, Arc::default())?;
-        signals.registered.push(hangup);
         Ok(signals)
     }
 

@@ -186,7 +186,7 @@ pub fn execute(
     let funds = Funds { budget_usd: options.budget_usd, spent_usd: state.usage().cost_usd.unwrap_or(0.0) };
     let mut ids = RandomIds;
     let sessions = Box::new(move || ids.session_id());
-    let host = (!hooks.is_empty()).then(|| {
+    let host = {
         let place = Place {
             volume: volume.root().to_owned(),
             path: path.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
@@ -194,8 +194,8 @@ pub fn execute(
             run_id: run.id.to_string(),
             log: Some(run.path.join("hooks.log")),
         };
-        Hooks::new(hooks, place)
-    });
+        Some(Hooks::new(hooks, place))
+    };
     let executor =
         LocalExecutor::new(Arc::clone(&pipe), run.id.clone(), places.clone(), environment, sessions);
     let mut executor = executor
@@ -215,6 +215,13 @@ pub fn execute(
 
     let cancelled_by = || requested_by(&run);
     let answers = || take_answers(&run);
+    let hooks = || {
+        Config::load(&volume.place("hooks.toml")).map_err(|error| {
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("{error}{}", cause.trim_end())
+        })
+    };
     // What was left for a runner that died is for nobody.
     answers();
     let run = Run {
@@ -228,6 +235,7 @@ pub fn execute(
         durability,
         cancelled_by: &cancelled_by,
         answers: &answers,
+        hooks: &hooks,
         ask_timeout: options.settings.ask_timeout,
         roster,
     };

@@ -80,6 +80,8 @@ pub(crate) struct Run<'a> {
     pub(crate) answers: &'a dyn Fn() -> Vec<GateDecided>,
     /// How long a question waits for people.
     pub(crate) ask_timeout: Option<Duration>,
+    /// The hooks as they are configured now; else what is wrong, and where.
+    pub(crate) hooks: &'a dyn Fn() -> Result<omne_hooks::Config, String>,
     pub(crate) roster: Roster,
 }
 
@@ -276,6 +278,10 @@ impl Run<'_> {
                         self.decided(queues, answer)?;
                     }
                 }
+                Emitted::Signal(Signal::Reload) => match (self.hooks)() {
+                    Ok(hooks) => self.execute.reload(hooks),
+                    Err(error) => self.observer.warn(&format!("{error}; the hooks stay as they were")),
+                },
                 Emitted::Signal(signal) => self.stop(queues, Stop::Interrupted(signal)),
                 Emitted::Live { node, text } => self.observer.live(&node, &text),
                 Emitted::Notice(notice) => self.observer.warn(&notice),

@@ -296,7 +296,7 @@ fn version(program: &Path) -> std::result::Result<Option<String>, Signal> {
                     let line = text.lines().next().unwrap_or_default().trim().to_owned();
                     return Ok((ended.status.success() && !line.is_empty()).then_some(line));
                 }
-                Happening::Output(..) | Happening::Signal(Signal::Message) => {}
+                Happening::Output(..) | Happening::Signal(Signal::Message | Signal::Reload) => {}
             }
         }
     }

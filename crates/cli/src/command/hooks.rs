@@ -1,5 +1,7 @@
 //! `hooks`: what there is, whether it works, and what it says.
 
+mod backtest;
+
 use std::{
     io::Write as _,
     path::Path,
@@ -29,6 +31,7 @@ pub(super) fn hooks(args: &args::Hooks, context: &Context) -> Result<ExitCode> {
         HooksCommand::List => list(&config, context),
         HooksCommand::Check => check(&config, &volume, context),
         HooksCommand::Fire(args) => fire(args, config, &volume, context),
+        HooksCommand::Backtest(args) => backtest::backtest(args, config, &volume, context),
         HooksCommand::Doctor => doctor(config, &volume, context),
     }
 }
@@ -160,7 +163,7 @@ impl Bench {
                     Happening::Ended(ended) => {
                         self.host.ended(&ended, &mut self.supervisor);
                     }
-                    Happening::Signal(Signal::Message) => {}
+                    Happening::Signal(Signal::Message | Signal::Reload) => {}
                     Happening::Signal(_) => return Ok(None),
                 }
             }

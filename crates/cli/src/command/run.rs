@@ -126,7 +126,7 @@ fn drive(
             Outcome::Aborted => Exit::Aborted.into(),
             Outcome::Parked => Exit::Parked.into(),
             Outcome::Interrupted(Signal::Terminate) => ExitCode::from(143),
-            Outcome::Interrupted(Signal::Interrupt | Signal::Message) => ExitCode::from(130),
+            Outcome::Interrupted(Signal::Interrupt | Signal::Message | Signal::Reload) => ExitCode::from(130),
         });
     }
 }

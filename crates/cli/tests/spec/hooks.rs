@@ -325,3 +325,50 @@ fn the_hooks_of_the_documentation_do_what_it_says() {
     assert_eq!(sandbox.node("a")["attempt"], 3);
     assert_eq!(sandbox.node("deploy")["gate"]["prompt"], "deploy now?");
 }
+
+#[test]
+fn a_hangup_brings_changed_hooks_in_and_keeps_the_last_good_ones() {
+    let sandbox = hooked("pre_node", "echo '{}'", "");
+    sandbox.pipe("nodes: [{id: a, bash: 'touch here; until test -e go; do sleep 0.01; done'}, {id: b, depends_on: [a], bash: 'touch again; until test -e on; do sleep 0.01; done'}, {id: c, depends_on: [b], bash: 'true'}]");
+    let child = sandbox.start(&["run", "p"], "here");
+    let good = sandbox.read(".omne/hooks.toml");
+    sandbox.file(".omne/hooks.toml", "[[hook]]\nevent = 'pre_nod'\n");
+    sandbox.signal(&child, Signal::HUP);
+    // A wrong file changes nothing: `b` may begin.
+    sandbox.file("go", "");
+    sandbox.wait_for("again");
+    sandbox.file("hook.sh", "#!/bin/sh\necho '{\"action\":\"deny\",\"reason\":\"no more\"}'\n");
+    sandbox.file(".omne/hooks.toml", good.replace("pre_node'", "pre_node'\nnamespace = '*/c'"));
+    sandbox.signal(&child, Signal::HUP);
+    sandbox.file("on", "");
+    let run = sandbox.finish(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 1, "{run:?}");
+    assert_eq!(sandbox.states(), "aborted: a completed, b completed, c failed(denied)");
+    assert!(
+        run.stderr.contains("unknown variant `pre_nod`") && run.stderr.contains("stay as they were"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn past_runs_tell_what_new_hooks_and_rules_would_have_decided() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: npm publish || true}, {id: b, bash: 'true'}, {id: c, bash: echo c}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let none = sandbox.omne(&["hooks", "backtest"]);
+    assert_eq!(
+        (none.code, none.stdout.as_str()),
+        (0, "3 step(s) of 1 run(s), 0 would be decided otherwise\n")
+    );
+    hook(&sandbox, "pre_node", r#"echo '{"action":"ask_user","prompt":"c?"}'"#, "namespace = 'p/c'");
+    let hooks = sandbox.read(".omne/hooks.toml");
+    let rule = "[[rule]]\nprogram = 'sh'\nargs_contain = ['npm publish']\neffect = 'deny'\n";
+    sandbox.file(".omne/hooks.toml", hooks + rule);
+    let backtest = sandbox.omne(&["hooks", "backtest", "@last"]);
+    assert_eq!(backtest.code, 1);
+    let lines: Vec<&str> = backtest.stdout.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(lines[0], "a #1  was allow, would be deny: a rule forbids `sh` with npm publish");
+    assert_eq!(lines[1], "c #1  was allow, would be ask_user: c?");
+    // Nothing was run, and nothing is in the log.
+    assert_eq!(sandbox.events(&["hook.decided"]).len(), 0);
+}

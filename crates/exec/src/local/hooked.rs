@@ -46,6 +46,11 @@ pub(super) enum Held {
 }
 
 impl LocalExecutor {
+    /// Whether nobody has to be asked: then nothing is made up for them either.
+    fn has_no_hooks(&self) -> bool {
+        self.hooks.as_ref().is_none_or(Host::is_idle)
+    }
+
     fn subject(&self, node: Option<&NodeId>) -> Subject {
         Subject { run_id: self.run.to_string(), pipe: self.pipe.name().to_string(), node_id: node.cloned() }
     }
@@ -78,14 +83,14 @@ impl LocalExecutor {
         program: &std::path::Path,
         args: &[A],
     ) -> Option<(Effect, String)> {
-        let host = self.hooks.as_ref()?;
+        let host = self.hooks.as_ref().filter(|host| !host.is_idle())?;
         let namespace = self.subject(Some(&node.id)).namespace();
         host.rule(&namespace, program, args).map(|rule| (rule.effect, rule.describe()))
     }
 
     /// Asks about an attempt before it begins. `None` when it waits now.
     pub(super) fn ask_before(&mut self, attempt: Attempt) -> Option<Attempt> {
-        if self.hooks.is_none() || attempt.approved.is_some() {
+        if self.has_no_hooks() || attempt.approved.is_some() {
             return Some(attempt);
         }
         let pipe = Arc::clone(&self.pipe);
@@ -119,7 +124,7 @@ impl LocalExecutor {
 
     /// Asks about a round before it begins. `None` when it waits now.
     pub(super) fn ask_before_round(&mut self, active: Active, start: Start) -> Option<(Active, Start)> {
-        let Some(iteration) = start.iteration.filter(|_| self.hooks.is_some()) else {
+        let Some(iteration) = start.iteration.filter(|_| !self.has_no_hooks()) else {
             return Some((active, start));
         };
         let pipe = Arc::clone(&self.pipe);
@@ -138,7 +143,7 @@ impl LocalExecutor {
         active: Active,
         completed: NodeCompleted,
     ) -> Option<(Active, NodeCompleted)> {
-        if self.hooks.is_none() {
+        if self.has_no_hooks() {
             return Some((active, completed));
         }
         let pipe = Arc::clone(&self.pipe);
@@ -154,7 +159,7 @@ impl LocalExecutor {
 
     /// Tells hooks what has happened to nodes.
     pub(super) fn tell(&mut self, emitted: &[Emitted]) {
-        if self.hooks.is_none() {
+        if self.has_no_hooks() {
             return;
         }
         for emitted in emitted {

@@ -49,6 +49,10 @@ impl Daemon {
         }
     }
 
+    pub(super) fn token(&self) -> Option<Token> {
+        self.token
+    }
+
     pub(super) fn due(&self) -> Option<Instant> {
         if !self.unsent.is_empty() {
             return Some(Instant::now() + LOOK);
