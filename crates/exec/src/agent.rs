@@ -3,108 +3,35 @@
 //! and what to do next come out, so that a recording is played through the
 //! very same code.
 
+mod ask;
 mod files;
+mod heard;
 mod recording;
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use omne_agent::{
-    Agent, Call, CommandLine, Exit, Failure as AgentFailure, Item, Parser, Scanner, Sentinel, Session,
-    ToolCall, Verdict, class,
+    Call, CommandLine, Exit, Failure as AgentFailure, Item, Parser, Scanner, Sentinel, Session, Verdict,
+    class,
 };
 use omne_events::{
     AgentStarted, AgentTool, Digest, ErrorKind, IterationCompleted, IterationOutcome, IterationStarted,
     NodeId, Usage,
 };
-use omne_pipe::{Bindings, Node, Rounds, Template};
+use omne_pipe::{Node, Rounds};
 use smol_str::SmolStr;
 
 use crate::{Emitted, node::verdict::Failure};
 
+pub use ask::{Ask, Funds, GoesOn};
 pub(crate) use files::{Ended, Names, TryEnd, write_whole};
 use files::{Lazy, Text, add_line};
+use heard::{Heard, MOST_DENIED, clip};
 pub(crate) use recording::copy;
 pub use recording::{Bash, Recording, RecordingError};
-
-/// What an AI node asks, of whom.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    /// The prompt.
-    pub prompt: Template,
-    /// What it is filled with; each round sets its own number.
-    pub bindings: Bindings,
-    /// The agent.
-    pub agent: Arc<Agent>,
-    /// The agent's program, found.
-    pub program: PathBuf,
-    /// The model, if one is asked for.
-    pub model: Option<SmolStr>,
-    /// The tools that it may use without asking.
-    pub tools: Option<Vec<SmolStr>>,
-    /// What the node cost in earlier attempts, in US dollars.
-    pub spent_usd: f64,
-    /// Where an earlier attempt left off.
-    pub goes_on: Option<GoesOn>,
-    /// A prompt that is sent as it is, instead of the template.
-    pub literal: Option<String>,
-}
-
-/// Where a loop goes on.
-#[derive(Debug, Clone)]
-pub struct GoesOn {
-    /// With this round.
-    pub iteration: u32,
-    /// In this session.
-    pub session: Option<String>,
-    /// It had said that it is done: only what comes after it is left.
-    pub is_done: bool,
-}
-
-impl Ask {
-    /// The round that the attempt begins with; `None` when it is no loop.
-    pub fn first_iteration(&self, node: &Node) -> Option<u32> {
-        node.rounds().map(|_| self.goes_on.as_ref().map_or(1, |goes_on| goes_on.iteration))
-    }
-
-    /// The prompt of a round.
-    ///
-    /// # Errors
-    /// When the template can't be filled in.
-    pub fn render(&self, iteration: Option<u32>) -> Result<String, omne_pipe::TemplateError> {
-        if let Some(literal) = &self.literal {
-            return Ok(literal.clone());
-        }
-        let mut bindings = self.bindings.clone();
-        if let Some(iteration) = iteration {
-            bindings.iteration(iteration);
-        }
-        self.prompt.render(&bindings)
-    }
-}
-
-/// The money of a run.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Funds {
-    /// The most it may cost, in US dollars.
-    pub budget_usd: Option<f64>,
-    /// What it cost so far.
-    pub spent_usd: f64,
-}
-
-impl Funds {
-    fn over(&self) -> Option<String> {
-        let budget = self.budget_usd.filter(|budget| self.spent_usd > *budget)?;
-        Some(format!("the run cost {:.4} USD, over its budget of {budget} USD", self.spent_usd))
-    }
-
-    fn left(&self) -> Option<f64> {
-        self.budget_usd.map(|budget| (budget - self.spent_usd).max(0.0))
-    }
-}
 
 /// What follows from the end of a try.
 pub(crate) enum Next {
@@ -563,48 +490,4 @@ enum Judged {
     /// It was to go on with a session that the agent does not know any more.
     Forgotten,
     Failed(Failure),
-}
-
-/// The longest word of an agent that goes into an event, in bytes: events are lines, and lines have an end.
-const MOST_WORD: usize = 256;
-
-/// The most refused tools that an event names.
-const MOST_DENIED: usize = 50;
-
-/// The beginning of a word that fits.
-fn clip(word: &str) -> &str {
-    let mut end = word.len().min(MOST_WORD);
-    while !word.is_char_boundary(end) {
-        end -= 1;
-    }
-    &word[..end]
-}
-
-/// An item that outlives its line.
-enum Heard {
-    Session { id: Option<String>, model: Option<String>, version: Option<String> },
-    Text(String),
-    TextEnd,
-    Partial(String),
-    Tool(ToolCall),
-}
-
-impl From<Item<'_>> for Heard {
-    fn from(item: Item<'_>) -> Self {
-        let own = |text: Option<&str>| text.map(str::to_owned);
-        match item {
-            Item::Session { id, model, version } => Heard::Session {
-                // A name that was cut would be another one.
-                id: own(id.filter(|id| id.len() <= MOST_WORD)),
-                model: own(model.map(clip)),
-                version: own(version.map(clip)),
-            },
-            Item::Text(text) => Heard::Text(text.to_owned()),
-            Item::TextEnd => Heard::TextEnd,
-            Item::Partial(text) => Heard::Partial(text.to_owned()),
-            Item::Tool(call) => {
-                Heard::Tool(ToolCall { name: clip(&call.name).into(), id: clip(&call.id).to_owned(), ..call })
-            }
-        }
-    }
 }

@@ -1,16 +1,17 @@
 //! One event applied to the state, and the rules that it has to obey.
 
+mod gates;
+
 use std::sync::Arc;
 
 use omne_dag::{Fired, NodeIx, Scheduler, Standing};
 use omne_events::{
-    Digest, Event, GateDecided, GatePassed, GateWaiting, IterationOutcome, IterationStarted, NodeCompleted,
-    NodeFailed, NodeId, NodeKind, NodeStarted, PipeResumed, PipeStarted, PlanAction, Recorded, Timestamp,
-    Usage,
+    Digest, Event, IterationOutcome, IterationStarted, NodeCompleted, NodeFailed, NodeId, NodeKind,
+    NodeStarted, PipeResumed, PipeStarted, PlanAction, Recorded, Timestamp, Usage,
 };
 use omne_pipe::Pipe;
 
-use crate::state::{Gate, NodePhase, NodeRecord, RunPhase, RunState};
+use crate::state::{NodePhase, NodeRecord, RunPhase, RunState};
 
 /// A rule of logs that an event breaks. The state takes what it can from the event all the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -463,60 +464,5 @@ impl RunState {
         let violation =
             Violation::Iteration { node: started.node_id.clone(), found: started.iteration, before };
         if follows { Ok(()) } else { Err(violation) }
-    }
-
-    fn gate_passed(&mut self, passed: &GatePassed) -> Result<(), Violation> {
-        let place = self.place(&passed.node_id)?;
-        let gate = Gate {
-            gate: passed.gate.clone(),
-            state: "passed",
-            prompt: None,
-            options: Vec::new(),
-            default: None,
-            by: passed.by.clone(),
-            comment: passed.comment.clone(),
-            since: None,
-        };
-        self.nodes[place].rare().gate = Some(gate);
-        Ok(())
-    }
-
-    fn gate_waiting(&mut self, waiting: &GateWaiting, at: Timestamp) -> Result<(), Violation> {
-        let place = self.place(&waiting.node_id)?;
-        if self.nodes[place].phase == NodePhase::Running {
-            self.running -= 1;
-        }
-        self.nodes[place].phase = NodePhase::Waiting;
-        self.nodes[place].rare().gate = Some(Gate {
-            gate: waiting.gate.clone(),
-            state: "waiting",
-            prompt: Some(waiting.prompt.clone()),
-            options: waiting.options.clone(),
-            default: waiting.default.clone(),
-            by: None,
-            comment: None,
-            since: Some(at),
-        });
-        Ok(())
-    }
-
-    fn gate_decided(&mut self, decided: &GateDecided) -> Result<(), Violation> {
-        let place = self.place(&decided.node_id)?;
-        if self.nodes[place].phase != NodePhase::Waiting {
-            return Err(Violation::NotRunning { node: decided.node_id.clone(), event: "gate.decided" });
-        }
-        self.nodes[place].phase = NodePhase::Running;
-        self.running += 1;
-        self.nodes[place].rare().gate = Some(Gate {
-            gate: decided.gate.clone(),
-            state: if decided.approved { "approved" } else { "rejected" },
-            prompt: None,
-            options: Vec::new(),
-            default: None,
-            by: Some(decided.by.clone()),
-            comment: decided.comment.clone(),
-            since: None,
-        });
-        Ok(())
     }
 }

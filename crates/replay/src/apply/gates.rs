@@ -1,0 +1,63 @@
+//! Gates, and people who decide.
+
+use omne_events::{GateDecided, GatePassed, GateWaiting, Timestamp};
+
+use super::Violation;
+use crate::state::{Gate, NodePhase, RunState};
+
+impl RunState {
+    pub(super) fn gate_passed(&mut self, passed: &GatePassed) -> Result<(), Violation> {
+        let place = self.place(&passed.node_id)?;
+        let gate = Gate {
+            gate: passed.gate.clone(),
+            state: "passed",
+            prompt: None,
+            options: Vec::new(),
+            default: None,
+            by: passed.by.clone(),
+            comment: passed.comment.clone(),
+            since: None,
+        };
+        self.nodes[place].rare().gate = Some(gate);
+        Ok(())
+    }
+
+    pub(super) fn gate_waiting(&mut self, waiting: &GateWaiting, at: Timestamp) -> Result<(), Violation> {
+        let place = self.place(&waiting.node_id)?;
+        if self.nodes[place].phase == NodePhase::Running {
+            self.running -= 1;
+        }
+        self.nodes[place].phase = NodePhase::Waiting;
+        self.nodes[place].rare().gate = Some(Gate {
+            gate: waiting.gate.clone(),
+            state: "waiting",
+            prompt: Some(waiting.prompt.clone()),
+            options: waiting.options.clone(),
+            default: waiting.default.clone(),
+            by: None,
+            comment: None,
+            since: Some(at),
+        });
+        Ok(())
+    }
+
+    pub(super) fn gate_decided(&mut self, decided: &GateDecided) -> Result<(), Violation> {
+        let place = self.place(&decided.node_id)?;
+        if self.nodes[place].phase != NodePhase::Waiting {
+            return Err(Violation::NotRunning { node: decided.node_id.clone(), event: "gate.decided" });
+        }
+        self.nodes[place].phase = NodePhase::Running;
+        self.running += 1;
+        self.nodes[place].rare().gate = Some(Gate {
+            gate: decided.gate.clone(),
+            state: if decided.approved { "approved" } else { "rejected" },
+            prompt: None,
+            options: Vec::new(),
+            default: None,
+            by: Some(decided.by.clone()),
+            comment: decided.comment.clone(),
+            since: None,
+        });
+        Ok(())
+    }
+}
