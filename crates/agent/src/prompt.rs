@@ -47,7 +47,7 @@ pub(crate) fn check(prompt: &str, by: PromptBy, dialect: Dialect) -> Result<(), 
     }
     let takes_commands = matches!(dialect, Dialect::Claude | Dialect::Gemini);
     let first = prompt.split(char::is_whitespace).next().unwrap_or_default();
-    // A path such as `/work/plan.md` is ordinary text: a second slash tells them apart.
+    // A path such as `/docs/plan.md` is ordinary text: a second slash tells them apart.
     if takes_commands && first.len() > 1 && first.starts_with('/') && !first[1..].contains('/') {
         return Err(PromptError::SlashCommand(first.chars().take(60).collect()));
     }

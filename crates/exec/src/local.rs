@@ -192,11 +192,14 @@ impl LocalExecutor {
         self.supervisor.waker()
     }
 
-    fn environment(&self, node: &Node, number: u32, env: &[(String, String)]) -> (Environment, Mark) {
+    /// What a process of an attempt finds: the outputs of ancestors, its node's variables, and those that hooks added,
+    /// each winning over the ones before.
+    fn environment(&self, node: &Node, active: &Active) -> (Environment, Mark) {
+        let Active { env, extra_env, number, .. } = active;
         let mut environment =
             Environment { base: Arc::clone(&self.base), own: Vec::with_capacity(env.len() + 4) };
         let number = number.to_string();
-        for (name, value) in env.iter().chain(&node.env) {
+        for (name, value) in env.iter().chain(&node.env).chain(extra_env) {
             environment.set(name, value);
         }
         environment.set("OMNE_NODE_ID", node.id.as_str());
@@ -257,12 +260,10 @@ impl LocalExecutor {
         if self.recording.as_ref().is_some_and(|recording| recording.plays_bash(&node.id)) {
             return self.play_bash(&attempt, emitted);
         }
-        let env = with_extra(attempt.env, &attempt.extra_env);
-        let (mut environment, mark) = self.environment(node, attempt.number, &env);
-        for (name, value) in &attempt.extra_env {
-            environment.set(name, value);
-        }
-        let output_file = Self::output_file(node, attempt.number);
+        let active = Active::new(attempt, node, Stage::Script);
+        let number = active.number;
+        let (mut environment, mark) = self.environment(node, &active);
+        let output_file = Self::output_file(node, number);
         environment.set("OMNE_OUTPUT", self.places.run_dir.join("nodes").join(output_file));
         let spec = bash::spec(&self.places, node, script, environment, mark);
         let cwd = spec.cwd.clone();
@@ -270,25 +271,10 @@ impl LocalExecutor {
             .supervisor
             .spawn(spec)
             .map_err(|error| verdict::of_spawn(&error, &cwd, &self.places.shell))?;
-        let since = Instant::now();
-        let limit = attempt.timeout.unwrap_or(node.timeout);
-        let active = Active {
-            node: attempt.node,
-            number: attempt.number,
-            env,
-            extra_env: attempt.extra_env,
-            since,
-            limit,
-            deadline: since + limit,
-            heard: since,
-            stop_at: None,
-            cause: None,
-            stage: Stage::Script,
-        };
         self.active.insert(token, active);
         let spawned = NodeSpawned {
             node_id: node.id.clone(),
-            attempt: attempt.number,
+            attempt: number,
             pid,
             program: self.places.shell.to_string_lossy().into(),
         };
@@ -431,6 +417,27 @@ impl LocalExecutor {
 }
 
 impl Active {
+    /// An attempt whose time begins now.
+    fn new(attempt: Attempt, node: &Node, stage: Stage) -> Self {
+        let Attempt { mut env, extra_env, timeout, .. } = attempt;
+        env.retain(|(name, _)| !extra_env.iter().any(|(other, _)| other == name));
+        let since = Instant::now();
+        let limit = timeout.unwrap_or(node.timeout);
+        Self {
+            node: attempt.node,
+            number: attempt.number,
+            env,
+            extra_env,
+            since,
+            limit,
+            deadline: since + limit,
+            heard: since,
+            stop_at: None,
+            cause: None,
+            stage,
+        }
+    }
+
     /// When it has had its time.
     fn due(&self, pipe: &Pipe) -> Instant {
         match &self.stage {
@@ -446,12 +453,6 @@ impl Active {
             false => Cause::Idle(idle_timeout(pipe.node(self.node))),
         }
     }
-}
-
-/// Variables without those that others win over.
-fn with_extra(mut env: Vec<(String, String)>, extra: &[(String, String)]) -> Vec<(String, String)> {
-    env.retain(|(name, _)| !extra.iter().any(|(other, _)| other == name));
-    env
 }
 
 fn idle_timeout(node: &Node) -> Duration {

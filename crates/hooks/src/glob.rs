@@ -1,7 +1,7 @@
 //! `*` and `?` over bytes, for programs and arguments need not be text.
 
 /// Whether all of `text` fits `pattern`: `*` is any number of bytes, `?` one.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on after the last `*`, if what follows it does not fit.
     let mut back: Option<(usize, usize)> = None;
@@ -36,6 +36,9 @@ mod tests {
         for (pattern, text, fits) in [
             ("*", "", true),
             ("*", "feature/plan", true),
+            ("node.*", "node.started", true),
+            ("n?de.*ed", "node.completed", true),
+            ("node", "node.started", false),
             ("feature/*", "feature/plan", true),
             ("feature/*", "feat/plan", false),
             ("*/plan", "feature/plan", true),

@@ -16,6 +16,7 @@ mod rule;
 pub use chain::{Chain, Outcome, Question, Timing, Verdict};
 pub use config::{Config, ConfigError, FailMode, HookConfig, HookEvent, Mode};
 pub use decision::{Decision, DecodeError, parse};
+pub use glob::matches;
 pub use host::{Counters, FireId, Fired, Host, Place, Subject};
 pub use rule::{Effect, Rule};
 

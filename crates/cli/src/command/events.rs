@@ -83,7 +83,9 @@ fn show(
             .help("`omne verify` tells everything that is wrong with it")
     })?;
     let kind = decoded.line.kind();
-    if !args.types.is_empty() && !args.types.iter().any(|glob| matches_glob(glob, kind)) {
+    if !args.types.is_empty()
+        && !args.types.iter().any(|glob| omne_hooks::matches(glob.as_bytes(), kind.as_bytes()))
+    {
         return Ok(());
     }
     let node = match &decoded.line {
@@ -108,52 +110,4 @@ fn show(
         out.flush()?;
     }
     Ok(())
-}
-
-/// Whether `text` is of the form `glob`, in which `*` stands for anything and `?` for one character.
-fn matches_glob(glob: &str, text: &str) -> bool {
-    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
-    let (mut g, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match glob.get(g) {
-            Some('*') => {
-                star = Some((g, t));
-                g += 1;
-            }
-            Some(&c) if c == '?' || c == text[t] => {
-                g += 1;
-                t += 1;
-            }
-            _ => match star {
-                // The last star takes one character more.
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    (g, t) = (at + 1, taken + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    glob[g..].iter().all(|c| *c == '*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stars_and_question_marks_match() {
-        for (glob, text, matches) in [
-            ("node.*", "node.started", true),
-            ("*.started", "node.started", true),
-            ("*", "", true),
-            ("n?de.*ed", "node.completed", true),
-            ("node", "node.started", false),
-            ("*a*b", "xaxbxb", true),
-            ("pipe.*", "node.started", false),
-        ] {
-            assert_eq!(matches_glob(glob, text), matches, "{glob} {text}");
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod cases;
 mod ends;
 mod hooks;
 mod inspect;
+mod loops;
 mod people;
 mod resume;
 mod running;

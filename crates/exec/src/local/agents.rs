@@ -10,13 +10,12 @@ use std::{
 };
 
 use omne_agent::Dialect;
-use omne_dag::NodeIx;
 use omne_events::{ErrorKind, NodeCompleted, NodeSpawned, milliseconds};
 use omne_hooks::Effect;
 use omne_pipe::Node;
 use omne_process::{Ended as ProcessEnded, Sink, Spec, Token};
 
-use super::{Active, LocalExecutor, Stage, hooked::forbidden, tools, with_extra};
+use super::{Active, LocalExecutor, Stage, hooked::forbidden, tools};
 use crate::{
     agent::{AgentRun, Done, Ended, Names, Next, Progress, Start, TryEnd, write_whole},
     node::{
@@ -34,12 +33,13 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 impl LocalExecutor {
     pub(super) fn begin_agent(
         &mut self,
-        attempt: Attempt,
+        mut attempt: Attempt,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
-        let ask = attempt.ask.ok_or_else(|| Failure::new(ErrorKind::HostMissing, "it names no agent"))?;
+        let ask =
+            attempt.ask.take().ok_or_else(|| Failure::new(ErrorKind::HostMissing, "it names no agent"))?;
         let directory = self.places.run_dir.join("nodes");
         let is_done = ask.goes_on.as_ref().is_some_and(|goes_on| goes_on.is_done);
         if ask.goes_on.is_some() {
@@ -50,24 +50,10 @@ impl LocalExecutor {
         let mut run =
             AgentRun::new(ask, node, attempt.number, &directory).map_err(|error| Failure::capture(&error))?;
         if is_done {
-            return self.finish_loop(&attempt.env, attempt.node, attempt.number, run, emitted);
+            return self.finish_loop(attempt, run, emitted);
         }
         let start = run.begin_try(&self.funds, &mut *self.sessions, emitted)?;
-        let since = Instant::now();
-        let limit = attempt.timeout.unwrap_or(node.timeout);
-        let active = Active {
-            node: attempt.node,
-            number: attempt.number,
-            env: with_extra(attempt.env, &attempt.extra_env),
-            extra_env: attempt.extra_env,
-            since,
-            limit,
-            deadline: since + limit,
-            heard: since,
-            stop_at: None,
-            cause: None,
-            stage: Stage::Agent(Box::new(run)),
-        };
+        let active = Active::new(attempt, node, Stage::Agent(Box::new(run)));
         self.due.push((active, start));
         Ok(())
     }
@@ -75,31 +61,17 @@ impl LocalExecutor {
     /// A loop that had said that it is done, before its runner ended.
     fn finish_loop(
         &mut self,
-        env: &[(String, String)],
-        index: NodeIx,
-        number: u32,
+        attempt: Attempt,
         mut run: AgentRun,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
-        let node = pipe.node(index);
+        let node = pipe.node(attempt.node);
+        let number = attempt.number;
         let outputs = read_outputs(&self.nodes, &Self::output_file(node, number))?;
         let outputs = outputs_of(outputs.as_deref().unwrap_or_default())?;
         self.remove_outputs(node, number);
-        let since = Instant::now();
-        let active = Active {
-            node: index,
-            number,
-            env: env.to_vec(),
-            extra_env: Vec::new(),
-            since,
-            limit: node.timeout,
-            deadline: since + node.timeout,
-            heard: since,
-            stop_at: None,
-            cause: None,
-            stage: Stage::Script,
-        };
+        let active = Active::new(attempt, node, Stage::Script);
         let completed = self.agent_completed(node, &active, run.done(), outputs);
         if node.gate.is_some() {
             return self.begin_gate(active, completed, emitted);
@@ -149,7 +121,7 @@ impl LocalExecutor {
             true => Some(File::open(&prompt).map_err(|error| Failure::capture(&error))?),
             false => None,
         };
-        let (mut environment, mark) = self.environment(node, active.number, &active.env);
+        let (mut environment, mark) = self.environment(node, active);
         for (name, value) in &run.ask.agent.env {
             let has_own = node.env.iter().chain(&active.env).any(|(own, _)| own == name);
             if !self.base.contains(name) && !has_own {
@@ -161,9 +133,6 @@ impl LocalExecutor {
         }
         let output_file = Self::output_file(node, active.number);
         environment.set("OMNE_OUTPUT", self.places.run_dir.join("nodes").join(output_file));
-        for (name, value) in &active.extra_env {
-            environment.set(name, value);
-        }
         if let Some((Effect::Deny, why)) = self.rule(node, &run.ask.program, &start.line.args) {
             return Err(forbidden(why));
         }

@@ -47,7 +47,7 @@ impl LocalExecutor {
         // Looked at now, not when the run began: it may have been moved or replaced since.
         let script =
             gate_path(&self.places.volume, gate).map_err(|why| Failure::new(ErrorKind::GateFailed, why))?;
-        let (mut environment, mark) = self.environment(node, active.number, &active.env);
+        let (mut environment, mark) = self.environment(node, &active);
         environment.set("OMNE_GATE_NAME", gate);
         let (program, args) = if names_its_interpreter(&script) {
             (script, Vec::new())
@@ -63,9 +63,6 @@ impl LocalExecutor {
                     self.wait_for_people(node, active.node, completed, question, emitted)
                 }
             };
-        }
-        for (name, value) in &active.extra_env {
-            environment.set(name, value);
         }
         let spec = Spec {
             program,
