@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use omne_events::{ErrorKind, Usage};
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::Value;
 use smol_str::SmolStr;
 
@@ -75,14 +78,53 @@ struct Head<'a> {
     subtype: Option<Cow<'a, str>>,
 }
 
-#[derive(Deserialize)]
-struct Init<'a> {
-    #[serde(borrow)]
-    session_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    model: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    claude_code_version: Option<Cow<'a, str>>,
+/// Who the program is: three fields of a line that is mostly lists of what it can do.
+#[derive(Default)]
+struct Init {
+    session_id: Option<String>,
+    model: Option<String>,
+    version: Option<String>,
+}
+
+impl Init {
+    /// Reads no further than to the last field that is wanted; of a line that is broken, what comes before that.
+    fn read(line: &str) -> Self {
+        let mut init = Self::default();
+        let mut deserializer = serde_json::Deserializer::from_str(line);
+        // An error ends the reading, whether the line is broken or there is nothing more to be had.
+        let _ = deserializer.deserialize_map(InitVisitor(&mut init));
+        init
+    }
+}
+
+struct InitVisitor<'i>(&'i mut Init);
+
+impl<'de> Visitor<'de> for InitVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Init { session_id, model, version } = self.0;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            let place = match &*key {
+                "session_id" => &mut *session_id,
+                "model" => &mut *model,
+                "claude_code_version" => &mut *version,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *place = map.next_value::<Value>()?.as_str().map(str::to_owned);
+            if session_id.is_some() && model.is_some() && version.is_some() {
+                return Err(A::Error::custom("there is nothing more to be had"));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -289,13 +331,12 @@ impl Read for Claude {
         let line = text_of(line);
         match kind {
             Kind::Init => {
-                if let Some(init) = from_json::<Init<'_>>(&line) {
-                    sink(Item::Session {
-                        id: init.session_id.as_deref(),
-                        model: init.model.as_deref(),
-                        version: init.claude_code_version.as_deref(),
-                    });
-                }
+                let init = Init::read(&line);
+                sink(Item::Session {
+                    id: init.session_id.as_deref(),
+                    model: init.model.as_deref(),
+                    version: init.version.as_deref(),
+                });
             }
             Kind::Assistant => {
                 if let Some(assistant) = from_json(&line) {
