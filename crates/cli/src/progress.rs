@@ -77,6 +77,11 @@ impl Progress {
         Self { run, json: show.json, announcement, display, paint, clock: SystemClock::new() }
     }
 
+    /// The run was announced before.
+    pub(crate) fn continued(self) -> Self {
+        Self { announcement: None, ..self }
+    }
+
     /// Says how it ended.
     pub(crate) fn finish(self, state: &RunState) {
         if let Display::Live(live) = &self.display {

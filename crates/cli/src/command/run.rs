@@ -104,9 +104,13 @@ fn drive(
     show: args::Show,
     context: &Context,
 ) -> Result<ExitCode> {
+    let mut is_first = true;
     loop {
         let run = beginning.run().clone();
         let mut progress = Progress::new(show, run.clone(), context.paint_errors());
+        if !is_first {
+            progress = progress.continued();
+        }
         let (outcome, state) = match omne_runner::execute(beginning, options, &context.clock, &mut progress) {
             Ok(ended) => ended,
             Err(error) => {
@@ -114,13 +118,19 @@ fn drive(
                 return Err(error.into());
             }
         };
-        progress.finish(&state);
         let asks = outcome == Outcome::Parked && !show.no_ask && !show.json && people::can_be_asked();
-        if asks && people::ask(&run, &state, context)? {
+        if asks {
+            progress.clear();
+            let answered = people::ask(&run, &state, context)?;
+            if !answered {
+                return Ok(Exit::Parked.into());
+            }
             let owned = take_up(volume, run, Vec::new(), None)?;
             beginning = owned.begin(options, context.ids())?;
+            is_first = false;
             continue;
         }
+        progress.finish(&state);
         return Ok(match outcome {
             Outcome::Completed => ExitCode::SUCCESS,
             Outcome::Aborted => Exit::Aborted.into(),
