@@ -75,6 +75,10 @@ struct Active {
     /// What hooks added; wins over the node's own.
     extra_env: Vec<(String, String)>,
     since: Instant,
+    /// A rule had asked about it, or about its gate.
+    asked_by_rule: bool,
+    /// The round that people have said may begin.
+    approved_round: Option<(u32, serde_json::Map<String, serde_json::Value>)>,
     /// How long it may take.
     limit: Duration,
     deadline: Instant,
@@ -118,8 +122,6 @@ pub struct LocalExecutor {
     pending: HashMap<FireId, hooked::Pending>,
     /// Steps that wait for people, because hooks or rules asked them.
     held: HashMap<NodeIx, held::Held>,
-    /// A round whose question could not be kept.
-    lost_round: Option<Active>,
     /// Why the run may not begin.
     refusal: Option<String>,
     /// Why nothing new begins.
@@ -160,7 +162,6 @@ impl LocalExecutor {
             door: None,
             pending: HashMap::new(),
             held: HashMap::new(),
-            lost_round: None,
             refusal: None,
             ending: None,
         })
@@ -218,8 +219,20 @@ impl LocalExecutor {
         match (&node.body, &attempt.ask) {
             (Body::Bash(script), _) => self.rule(node, &self.places.shell, &["-c", script]),
             (_, Some(ask)) => {
-                let args = node.ai.as_ref().map(|ai| ai.agent_args.as_slice()).unwrap_or_default();
-                self.rule(node, &ask.program, args)
+                let ai = node.ai.as_deref();
+                let own = ai.map(|ai| ai.agent_args.as_slice()).unwrap_or_default();
+                // The whole command line, but for its prompt and session.
+                let call = omne_agent::Call {
+                    prompt: "-",
+                    session: omne_agent::Session::Unnamed,
+                    model: ask.model.as_deref(),
+                    tools: ask.tools.as_deref(),
+                    turns: ai.and_then(|ai| ai.max_turns).map(std::num::NonZeroU32::get),
+                    budget: None,
+                    args: own,
+                };
+                let args = ask.agent.command_line(&call).map(|line| line.args);
+                self.rule(node, &ask.program, &args.unwrap_or_else(|_| own.to_vec()))
             }
             (_, None) => None,
         }
@@ -232,12 +245,13 @@ impl LocalExecutor {
     fn begin(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
-        if attempt.at_gate.is_some() && self.was_asked_before(&node.id) {
+        if attempt.at_gate.as_ref().is_some_and(|at_gate| at_gate.before) {
             return self.begin_after_question(attempt, emitted);
         }
         if let Some(at_gate) = &attempt.at_gate {
             return self.begin_at_gate(&attempt, at_gate, emitted);
         }
+        self.forget_question(&node.id);
         let Some(attempt) = self.ask_before(attempt) else { return Ok(()) };
         let goes_on = attempt.ask.as_ref().is_some_and(|ask| ask.goes_on.is_some());
         if attempt.number > 1 && !goes_on {
@@ -419,7 +433,8 @@ impl LocalExecutor {
 impl Active {
     /// An attempt whose time begins now.
     fn new(attempt: Attempt, node: &Node, stage: Stage) -> Self {
-        let Attempt { mut env, extra_env, timeout, .. } = attempt;
+        let Attempt { mut env, extra_env, timeout, approved_round, .. } = attempt;
+        let asked_by_rule = false;
         env.retain(|(name, _)| !extra_env.iter().any(|(other, _)| other == name));
         let since = Instant::now();
         let limit = timeout.unwrap_or(node.timeout);
@@ -429,6 +444,8 @@ impl Active {
             env,
             extra_env,
             since,
+            asked_by_rule,
+            approved_round,
             limit,
             deadline: since + limit,
             heard: since,

@@ -24,6 +24,10 @@ pub struct Attempt {
     pub at_gate: Option<AtGate>,
     /// People, or hooks, have said that it may begin: nobody is asked again.
     pub approved: Option<()>,
+    /// The round that people have said may begin, with what hooks changed of it.
+    pub approved_round: Option<(u32, serde_json::Map<String, serde_json::Value>)>,
+    /// What hooks changed of it so far.
+    pub changes: serde_json::Map<String, serde_json::Value>,
     /// A rule had asked about it.
     pub asked_by_rule: bool,
     /// Variables that win over the node's own.
@@ -36,9 +40,14 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal(pub String);
 
+/// The gate in the log of a question that a hook or rule asks before a step.
+pub const BEFORE: &str = "hook";
+
 /// Where a node stands whose gate asked people.
 #[derive(Debug, Clone)]
 pub struct AtGate {
+    /// It was a hook or rule that asked, before a step.
+    pub before: bool,
     /// What was asked.
     pub question: Question,
     /// What they said, if they have.

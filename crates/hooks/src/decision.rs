@@ -4,6 +4,14 @@ use serde_json::{Map, Value};
 
 use crate::HookEvent;
 
+/// The longest reason or question, in bytes.
+const MOST_TEXT: usize = 2048;
+/// The most options of a question, and the longest of them in bytes.
+const MOST_OPTIONS: usize = 20;
+const MOST_OPTION: usize = 200;
+/// The longest time that a node can be given: a year.
+const MOST_SECONDS: u64 = 365 * 24 * 3600;
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
@@ -111,19 +119,20 @@ pub fn parse(reply: &[u8], event: HookEvent) -> Result<Decision, DecodeError> {
                     .ok_or(DecodeError::Wrong { field: "code".into(), why: "has to be a whole number" })?,
             };
             let reason = text("reason")?.ok_or(DecodeError::Missing { action: "deny", field: "reason" })?;
-            Ok(Decision::Deny { reason, code })
+            Ok(Decision::Deny { reason: clip(reason), code })
         }
         "ask_user" => {
             let prompt =
                 text("prompt")?.ok_or(DecodeError::Missing { action: "ask_user", field: "prompt" })?;
             let options = match fields.get("options") {
                 None | Some(Value::Null) => vec!["approve".to_owned(), "reject".to_owned()],
-                Some(options) => {
-                    texts(options).filter(|options| !options.is_empty()).ok_or(DecodeError::Wrong {
+                Some(options) => texts(options)
+                    .filter(|options| (1..=MOST_OPTIONS).contains(&options.len()))
+                    .filter(|options| options.iter().all(|option| option.len() <= MOST_OPTION))
+                    .ok_or(DecodeError::Wrong {
                         field: "options".into(),
                         why: "has to be a list of texts",
-                    })?
-                }
+                    })?,
             };
             let default = text("default")?;
             if default.as_ref().is_some_and(|default| !options.contains(default)) {
@@ -132,10 +141,20 @@ pub fn parse(reply: &[u8], event: HookEvent) -> Result<Decision, DecodeError> {
                     why: "has to be one of the options",
                 });
             }
-            Ok(Decision::AskUser { prompt, options, default })
+            Ok(Decision::AskUser { prompt: clip(prompt), options, default })
         }
         other => Err(DecodeError::UnknownAction(other.chars().take(60).collect())),
     }
+}
+
+/// What fits an event.
+fn clip(mut text: String) -> String {
+    let mut end = text.len().min(MOST_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
 }
 
 fn texts(value: &Value) -> Option<Vec<String>> {
@@ -158,8 +177,8 @@ fn check_delta(delta: &Map<String, Value>, event: HookEvent) -> Result<(), Decod
             "env" if value.as_object().is_some_and(|env| env.keys().any(|name| !is_variable(name))) => {
                 return wrong("has a name that is none for a variable, or is reserved");
             }
-            "timeout" if value.as_u64().is_none_or(|seconds| seconds == 0) => {
-                return wrong("has to be a whole number of seconds");
+            "timeout" if !value.as_u64().is_some_and(|seconds| (1..=MOST_SECONDS).contains(&seconds)) => {
+                return wrong("has to be a whole number of seconds, a year at most");
             }
             "allowed_tools" if texts(value).is_none() => return wrong("has to be a list of texts"),
             _ => {}

@@ -17,7 +17,7 @@ use omne_events::{HookDecided, HookVerdict, NodeId};
 use omne_process::{BaseEnvironment, End, Supervisor, Token};
 use serde_json::{Map, Value, json};
 
-use crate::{Chain, Config, Decision, FailMode, HookEvent, Mode, Outcome, Timing};
+use crate::{Chain, Config, Decision, Effect, FailMode, HookEvent, Mode, Outcome, Timing};
 pub use counters::Counters;
 use daemon::Daemon;
 
@@ -212,7 +212,9 @@ impl Host {
         program: &std::path::Path,
         args: &[A],
     ) -> Option<&crate::Rule> {
-        self.config.rules.iter().find(|rule| rule.applies(namespace, program, args))
+        // What forbids counts more than what asks, wherever it stands.
+        let about = || self.config.rules.iter().filter(|rule| rule.applies(namespace, program, args));
+        about().find(|rule| rule.effect == Effect::Deny).or_else(|| about().next())
     }
 
     /// Asks all hooks about something; what came of it is given by [`Self::take`].
@@ -291,10 +293,22 @@ impl Host {
         self.change(supervisor);
     }
 
+    /// Ends everything that is under way: nobody waits for it any more.
+    pub fn give_up_all(&mut self, supervisor: &mut Supervisor) {
+        let ids: Vec<FireId> = self.fires.keys().copied().collect();
+        for id in ids {
+            // Who would be asked next is not asked.
+            if let Some(fire) = self.fires.get_mut(&id) {
+                fire.queue.clear();
+            }
+            self.give_up(id, supervisor);
+        }
+    }
+
     fn give_up(&mut self, id: FireId, supervisor: &mut Supervisor) {
         let Some(current) = self.fires.get(&id).and_then(|fire| fire.current.as_ref()) else { return };
         let hook = current.hook;
-        let took = current.until.duration_since(current.since).as_millis();
+        let took = current.since.elapsed().as_millis();
         match &current.state {
             State::Running { token, .. } => {
                 let token = *token;
@@ -386,7 +400,7 @@ impl Host {
                     Decision::Allow => {}
                     Decision::Modify(delta) => {
                         decided.decision = HookVerdict::Modify;
-                        decided.delta = Some(Value::Object(delta.clone()));
+                        decided.delta = Some(told(delta));
                     }
                     Decision::Deny { reason, code } => {
                         decided.decision = HookVerdict::Deny;
@@ -417,6 +431,16 @@ impl Host {
         fire.decided.push(decided);
         self.advance(id, supervisor);
     }
+}
+
+/// Changes as an event tells them: what is large by its size alone, for events are lines, and lines have an end.
+fn told(delta: &Map<String, Value>) -> Value {
+    const MOST: usize = 4096;
+    let short = |value: &Value| match value.to_string().len() {
+        bytes if bytes > MOST => json!({ "bytes": bytes }),
+        _ => value.clone(),
+    };
+    delta.iter().map(|(key, value)| (key.clone(), short(value))).collect::<Map<_, _>>().into()
 }
 
 /// A reason that fits an event.

@@ -14,14 +14,11 @@ fn line(line: &str) -> String {
     if SECRET.iter().any(|word| lower.contains(word)) {
         return "***".to_owned();
     }
-    let is_name =
-        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    match line.split_once('=') {
-        // A value may have blanks in it, so the rest of the line goes with it.
-        Some((before, _)) if is_name(before.rsplit([' ', '\t']).next().unwrap_or_default()) => {
-            format!("{before}=***")
-        }
-        _ => line.to_owned(),
+    // A value may have blanks in it, so the rest of the line goes with it.
+    let ends_a_name = |before: &str| before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    match line.match_indices('=').find(|(at, _)| ends_a_name(&line[..*at])) {
+        Some((at, _)) => format!("{}=***", &line[..at]),
+        None => line.to_owned(),
     }
 }
 
@@ -31,6 +28,7 @@ mod tests {
 
     #[test]
     fn values_and_lines_with_secret_words_are_hidden() {
+        assert_eq!(redact("run --opt=1 DB=hunter2"), "run --opt=***");
         let text = "all well\nHOME=/root and more\nexport A_B=c\nmy Token is 5\n2 == 2";
         assert_eq!(redact(text), "all well\nHOME=***\nexport A_B=***\n***\n2 == 2");
     }

@@ -15,6 +15,8 @@ use crate::{RunDir, RunError, cancel::signal, resume::OwnedLog};
 
 /// How long a runner may take to take an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest comment, in bytes.
+const MOST_COMMENT: usize = 4096;
 /// Words that do not let a node go on.
 const REFUSALS: [&str; 6] = ["no", "reject", "deny", "cancel", "abort", "stop"];
 
@@ -56,6 +58,15 @@ pub enum DecisionError {
         /// Where it stands.
         state: String,
     },
+    /// The option says the opposite of the command.
+    #[error("`{option}` is no answer for that: `omne {}` takes it", if approves(option) { "approve" } else { "reject" })]
+    Contradiction {
+        /// What was said.
+        option: String,
+    },
+    /// The comment does not fit an event.
+    #[error("the comment has {0} bytes; 4096 are the most")]
+    LongComment(usize),
     /// It has no such option.
     #[error("`{option}` is no answer to `{node}`; there are: {}", options.join(", "))]
     NoOption {
@@ -88,7 +99,13 @@ fn decided(state: &RunState, answer: &Answer) -> Result<GateDecided, DecisionErr
         };
         return Err(DecisionError::NotWaiting { node: node.to_owned(), state: state.to_owned() });
     };
+    if let Some(bytes) = answer.comment.as_ref().map(String::len).filter(|bytes| *bytes > MOST_COMMENT) {
+        return Err(DecisionError::LongComment(bytes));
+    }
     let option = match &answer.option {
+        Some(option) if gate.options.contains(option) && approves(option) != answer.approved => {
+            return Err(DecisionError::Contradiction { option: option.clone() });
+        }
         Some(option) if gate.options.contains(option) => option.clone(),
         Some(option) => {
             let options = gate.options.clone();

@@ -98,6 +98,8 @@ struct Queues {
     batch: Vec<Recorded>,
     emitted: Vec<Emitted>,
     stop: Option<Stop>,
+    /// How it ends is decided.
+    closed: bool,
     since: Duration,
 }
 
@@ -116,6 +118,7 @@ impl Run<'_> {
             batch: Vec::new(),
             emitted: Vec::new(),
             stop: None,
+            closed: false,
             since: self.clock.monotonic(),
         };
         match self.turn_until_done(&mut queues) {
@@ -274,7 +277,9 @@ impl Run<'_> {
                     if let Some(by) = (self.cancelled_by)() {
                         self.stop(queues, Stop::Cancelled(by));
                     }
-                    for answer in (self.answers)() {
+                    // Who stops begins nothing new: an answer stays where it is, and its giver is told.
+                    let is_going = queues.stop.is_none() && !queues.closed;
+                    for answer in if is_going { (self.answers)() } else { Vec::new() } {
                         self.decided(queues, answer)?;
                     }
                 }
@@ -381,6 +386,7 @@ impl Run<'_> {
     fn finish(&mut self, queues: &mut Queues) -> Result<Outcome, RunError> {
         let took = self.clock.monotonic().saturating_sub(queues.since);
         let duration_ms = milliseconds(took);
+        queues.closed = true;
         if let Some(Stop::Cancelled(_) | Stop::RunTimeout(_)) = &queues.stop {
             self.end_waiting(queues)?;
         }

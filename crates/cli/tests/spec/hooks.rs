@@ -372,3 +372,104 @@ fn past_runs_tell_what_new_hooks_and_rules_would_have_decided() {
     // Nothing was run, and nothing is in the log.
     assert_eq!(sandbox.events(&["hook.decided"]).len(), 0);
 }
+
+#[test]
+fn a_hangup_does_not_wave_a_run_through_that_a_hook_refuses() {
+    let script =
+        r#"touch asked; until test -e go; do sleep 0.01; done; echo '{"action":"deny","reason":"closed"}'"#;
+    let sandbox = hooked("pre_run", script, "");
+    let child = sandbox.start(&["run", "p"], "asked");
+    sandbox.signal(&child, Signal::HUP);
+    sandbox.file("go", "");
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 1);
+    assert!(!sandbox.path("ran").exists());
+}
+
+#[test]
+fn a_question_about_a_round_is_asked_once() {
+    let script = r#"echo x >> asks; echo '{"action":"ask_user","prompt":"go on?","options":["yes","no"]}'"#;
+    let sandbox = hooked("pre_iteration", script, "");
+    sandbox.pipe("nodes: [{id: a, loop: {prompt: x, until: DONE}}]").agent("a", "init\nsay DONE\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.read("asks"), "x\n");
+}
+
+#[test]
+fn an_approved_gate_is_still_a_gate() {
+    let script = r#"echo '{"action":"ask_user","prompt":"look at the gate?"}'"#;
+    let sandbox = hooked("pre_gate", script, "");
+    sandbox.pipe("nodes: [{id: a, bash: echo once >> ran, gate: ok}]").gate("ok", "exit 1");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(gate_failed)");
+    assert_eq!(sandbox.read("ran"), "once\n");
+}
+
+#[test]
+fn what_a_hook_changed_is_kept_while_a_rule_asks() {
+    let sandbox = hooked(
+        "pre_node",
+        r#"echo '{"action":"modify","delta":{"env":{"K":"hooked"}}}'"#,
+        "namespace = '*/a'",
+    );
+    let hooks = sandbox.read(".omne/hooks.toml");
+    let rules = "[[rule]]\nprogram = 'sh'\nargs_contain = ['echo']\neffect = 'ask'\n";
+    sandbox.file(".omne/hooks.toml", hooks + rules);
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.capture("a"), "hooked\n");
+}
+
+#[test]
+fn a_rule_that_forbids_counts_more_than_one_that_asks() {
+    let sandbox = Sandbox::new();
+    let rule = |text: &str, effect: &str| {
+        format!("[[rule]]\nprogram = 'sh'\nargs_contain = ['{text}']\neffect = '{effect}'\n")
+    };
+    sandbox.pipe("nodes: [{id: a, bash: npm publish}]");
+    sandbox.file(".omne/hooks.toml", rule("npm", "ask") + &rule("npm publish", "deny"));
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(denied)");
+}
+
+#[test]
+fn a_question_of_an_earlier_go_is_not_that_of_a_later_gate() {
+    let sandbox = hooked("pre_node", r#"echo '{"action":"ask_user","prompt":"begin?"}'"#, "");
+    sandbox.pipe("nodes: [{id: a, bash: echo once >> ran, gate: ok}]").gate("ok", "exit 75");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
+    std::fs::remove_file(sandbox.path(".omne/hooks.toml")).unwrap();
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6);
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.read("ran"), "once\n");
+}
+
+#[test]
+fn nothing_that_a_hook_says_is_too_large_for_the_log() {
+    let large = "x".repeat(100_000);
+    for reply in [
+        format!(r#"{{"action":"modify","delta":{{"env":{{"K":"{large}"}}}}}}"#),
+        format!(r#"{{"action":"deny","reason":"{large}"}}"#),
+        format!(r#"{{"action":"ask_user","prompt":"{large}"}}"#),
+        r#"{"action":"modify","delta":{"timeout":18446744073709551615}}"#.to_owned(),
+    ] {
+        let sandbox = hooked("pre_node", "cat reply", "");
+        sandbox.file("reply", &reply);
+        let code = sandbox.omne(&["run", "p"]).code;
+        assert!([0, 1, 6].contains(&code), "{code}: {}", &reply[..50]);
+    }
+}
+
+#[test]
+fn an_interrupted_run_waits_for_no_hook() {
+    let sandbox = hooked("pre_node", "touch asked; exec sleep 60", "timeout_ms = 30000");
+    let child = sandbox.start(&["run", "p"], "asked");
+    sandbox.signal(&child, Signal::TERM);
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 143);
+    assert_eq!(sandbox.node("a")["error"]["kind"], "interrupted");
+}

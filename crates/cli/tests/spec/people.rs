@@ -118,3 +118,21 @@ fn a_run_that_waits_can_be_cancelled_and_interrupted() {
     assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
     assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0, "the question is still open");
 }
+
+#[test]
+fn an_answer_after_the_end_began_starts_nothing() {
+    let sandbox = asking();
+    sandbox.pipe("nodes:\n- {id: a, bash: 'true', gate: ok}\n- {id: c, bash: 'trap \"touch stopping; until test -e go; do sleep 0.01; done; exit 1\" TERM; touch here; while :; do sleep 0.01; done'}\n- {id: b, depends_on: [a], bash: touch b}\n");
+    let child = sandbox.start(&["run", "p"], "here");
+    while !sandbox.omne(&["events", "@last", "--type", "gate.waiting"]).stdout.contains("ship it") {}
+    sandbox.signal(&child, Signal::INT);
+    sandbox.wait_for("stopping");
+    let mut approve =
+        sandbox.command(&["approve", "@last", "a"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    sandbox.file("go", "");
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
+    approve.wait().unwrap();
+    assert!(!sandbox.path("b").exists());
+    assert_ne!(sandbox.omne(&["approve", "@last", "a", "--option", "reject"]).code, 0);
+    assert_eq!(sandbox.omne(&["approve", "@last", "a", "--comment", &"x".repeat(5000)]).code, 2);
+}

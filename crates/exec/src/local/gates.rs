@@ -8,7 +8,7 @@ use omne_hooks::Effect;
 use omne_pipe::Node;
 use omne_process::{Ended, Sink, Spec};
 
-use super::{Active, LocalExecutor, Stage, hooked::forbidden};
+use super::{Active, LocalExecutor, Stage, held::Step, hooked::forbidden};
 use crate::{
     agent::write_whole,
     gate::{GATE_TIMEOUT, gate_path, names_its_interpreter},
@@ -55,14 +55,17 @@ impl LocalExecutor {
             (self.places.shell.clone(), vec![script.into()])
         };
         if let Some((effect, why)) = self.rule(node, &program, &args) {
-            return match effect {
-                Effect::Deny => Err(forbidden(why)),
+            match effect {
+                Effect::Deny => return Err(forbidden(why)),
+                Effect::Ask if active.asked_by_rule => {}
                 Effect::Ask => {
                     let options = vec!["approve".to_owned(), "reject".to_owned()];
-                    let question = Question { prompt: why, options, default: None };
-                    self.wait_for_people(node, active.node, completed, question, emitted)
+                    let question = omne_hooks::Question { prompt: why, options, default: None };
+                    let active = Active { asked_by_rule: true, ..active };
+                    let step = Step::Gate(Box::new((active, completed)));
+                    return self.hold(step, serde_json::Map::new(), question, emitted).map_err(|(_, f)| f);
                 }
-            };
+            }
         }
         let spec = Spec {
             program,

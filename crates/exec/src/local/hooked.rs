@@ -7,15 +7,16 @@ use std::{
 };
 
 use omne_events::{ErrorKind, Event, NodeCompleted, NodeId};
-use omne_hooks::{Effect, FireId, Fired, HookEvent, Host, Outcome, Question as Asked, Subject, Verdict};
+use omne_hooks::{Effect, FireId, Fired, HookEvent, Host, Outcome, Subject, Verdict};
 use omne_pipe::Node;
+use omne_process::Signal;
 use serde_json::{Map, Value, json};
 
-use super::{Active, LocalExecutor, Stage, held::Held, tools};
+use super::{Active, LocalExecutor, Stage, held::Step, tools};
 use crate::{
     agent::Start,
     node::verdict::{self, Failure},
-    port::{Attempt, Emitted, EndReason, ExecuteError, Question, Refusal},
+    port::{Attempt, Emitted, EndReason, ExecuteError, Refusal},
 };
 
 /// A step that waits for hooks.
@@ -112,7 +113,22 @@ impl LocalExecutor {
     }
 
     /// Asks about a round before it begins. `None` when it waits now.
-    pub(super) fn ask_before_round(&mut self, active: Active, start: Start) -> Option<(Active, Start)> {
+    pub(super) fn ask_before_round(
+        &mut self,
+        mut active: Active,
+        mut start: Start,
+    ) -> Option<(Active, Start)> {
+        let approved = active.approved_round.take_if(|(round, _)| Some(*round) == start.iteration);
+        if let Some((_, delta)) = approved {
+            // People have looked at this one already.
+            let prompt = delta.get("prompt").and_then(Value::as_str);
+            if let (Stage::Agent(run), Some(prompt)) = (&active.stage, prompt)
+                && let Ok(line) = run.command_line(prompt)
+            {
+                (start.line, start.prompt) = (line, prompt.to_owned());
+            }
+            return Some((active, start));
+        }
         let Some(iteration) = start.iteration.filter(|_| !self.has_no_hooks()) else {
             return Some((active, start));
         };
@@ -236,9 +252,9 @@ impl LocalExecutor {
                     (Some(why), _) => Err(verdict::of_cause(verdict::Cause::Asked(why), "")),
                     (None, Verdict::Allow) => self.begin_changed(*attempt, outcome.delta, emitted),
                     (None, Verdict::Deny { reason, code }) => Err(denied(&reason, code)),
-                    (None, Verdict::Ask(question)) => {
-                        self.hold(Held::Node(attempt, outcome.delta), question, emitted)
-                    }
+                    (None, Verdict::Ask(question)) => self
+                        .hold(Step::Node(attempt), outcome.delta, question, emitted)
+                        .map_err(|(_, failure)| failure),
                 };
                 if let Err(failure) = begun {
                     let id = self.pipe.node(index).id.clone();
@@ -251,15 +267,13 @@ impl LocalExecutor {
                     (None, Verdict::Allow) => return self.go_round(*round, &outcome.delta, emitted),
                     (None, Verdict::Deny { reason, code }) => denied(&reason, code),
                     (None, Verdict::Ask(question)) => {
-                        match self.hold(Held::Iteration(round, outcome.delta), question, emitted) {
+                        match self.hold(Step::Iteration(round), outcome.delta, question, emitted) {
                             Ok(()) => return Ok(()),
-                            Err(failure) => {
-                                let failed = self.lost_round.take();
-                                if let Some(active) = failed {
-                                    self.fail_round(active, failure, emitted);
-                                }
+                            Err((Step::Iteration(round), failure)) => {
+                                self.fail_round(round.0, failure, emitted);
                                 return Ok(());
                             }
+                            Err(_) => return Ok(()),
                         }
                     }
                 };
@@ -273,10 +287,9 @@ impl LocalExecutor {
                     (Some(why), _) => Err(verdict::of_cause(verdict::Cause::Asked(why), "")),
                     (None, Verdict::Allow) => self.begin_gate_now(active, completed, emitted),
                     (None, Verdict::Deny { reason, code }) => Err(denied(&reason, code)),
-                    (None, Verdict::Ask(question)) => {
-                        let pipe = Arc::clone(&self.pipe);
-                        self.wait_for_people(pipe.node(index), index, completed, own(question), emitted)
-                    }
+                    (None, Verdict::Ask(question)) => self
+                        .hold(Step::Gate(Box::new((active, completed))), outcome.delta, question, emitted)
+                        .map_err(|(_, failure)| failure),
                 };
                 if let Err(failure) = begun {
                     let id = self.pipe.node(index).id.clone();
@@ -318,6 +331,7 @@ impl LocalExecutor {
             }
         }
         attempt.approved.get_or_insert_default();
+        attempt.changes.extend(delta);
         self.begin(attempt, emitted)
     }
 
@@ -358,6 +372,9 @@ impl LocalExecutor {
     /// Fails what waits for hooks; nothing new begins any more.
     pub(super) fn end_pending(&mut self, why: EndReason) {
         self.ending = Some(why);
+        if let Some(host) = &mut self.hooks {
+            host.give_up_all(&mut self.supervisor);
+        }
     }
 
     /// Asks whether the run may begin, and waits for the answer.
@@ -375,7 +392,9 @@ impl LocalExecutor {
         let is_asked = |this: &Self| this.pending.values().any(|pending| matches!(pending, Pending::Run));
         while is_asked(self) && self.ending.is_none() {
             self.turn(None, emitted)?;
-            if emitted.iter().any(|emitted| matches!(emitted, Emitted::Signal(_))) {
+            let ends =
+                |emitted: &Emitted| matches!(emitted, Emitted::Signal(Signal::Interrupt | Signal::Terminate));
+            if emitted.iter().any(ends) {
                 break;
             }
         }
@@ -390,8 +409,10 @@ impl LocalExecutor {
         inputs: Value,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), ExecuteError> {
-        let payload = json!({ "outcome": outcome, "duration_ms": duration_ms, "inputs": inputs });
-        self.fire(HookEvent::PostRun, None, || payload, Pending::Nothing);
+        if !outcome.is_empty() {
+            let payload = json!({ "outcome": outcome, "duration_ms": duration_ms, "inputs": inputs });
+            self.fire(HookEvent::PostRun, None, || payload, Pending::Nothing);
+        }
         self.wait_for_hooks(HookEvent::PostRun.deadline(), emitted)
     }
 
@@ -432,11 +453,6 @@ impl LocalExecutor {
 
 /// How many observations may be under way; further ones are not made, and counted.
 const MOST_TOLD: usize = 256;
-
-fn own(question: Asked) -> Question {
-    let Asked { prompt, options, default } = question;
-    Question { prompt, options, default }
-}
 
 /// A failure of a node that a rule forbids to start.
 pub(super) fn forbidden(why: String) -> Failure {

@@ -132,9 +132,12 @@ impl Host {
     /// What a hook printed as errors goes to the diagnostic log, redacted, and nowhere else.
     pub(super) fn tell_errors(&self, hook: Option<usize>, ended: &Ended) {
         let text = ended.stderr.tail_text();
+        // Of a line whose beginning is gone nobody knows what it speaks of.
+        let is_cut = ended.stderr.bytes > ended.stderr.tail.len() as u64;
+        let text = if is_cut { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
         let Some(path) = self.place.log.as_ref().filter(|_| !text.trim().is_empty()) else { return };
         let name = hook.map_or("a hook", |hook| self.config.hooks[hook].command.as_str());
-        let text = format!("── {name}\n{}\n", redact(&text));
+        let text = format!("── {name}\n{}\n", redact(text));
         // Nobody depends on it.
         let file = File::options().create(true).append(true).open(path);
         let _ = file.and_then(|mut file| file.write_all(text.as_bytes()));

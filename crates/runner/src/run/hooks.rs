@@ -36,7 +36,8 @@ impl Run<'_> {
             Outcome::Completed => "completed",
             Outcome::Aborted => "aborted",
             Outcome::Interrupted(_) => "interrupted",
-            Outcome::Parked => return Ok(()),
+            // It goes on later; only what is being told has to be told to its end.
+            Outcome::Parked => "",
         };
         let inputs = self.inputs();
         self.execute.after_run(word, duration_ms, inputs, &mut queues.emitted).map_err(trouble)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, GateDecided, NodeFailed};
-use omne_exec::{AtGate, Decision, Emitted, Question};
+use omne_exec::{AtGate, BEFORE, Decision, Emitted, Question};
 use omne_replay::NodePhase;
 
 use super::{Queues, Run, Stop};
@@ -29,7 +29,8 @@ impl Run<'_> {
         let is_late = self.ask_timeout.is_some_and(|limit| waited().is_some_and(|waited| waited >= limit));
         let late = || decision::of(&decision::expired(&self.state.pipe()?.node(node).id, gate)).into();
         let decision = decision.or_else(|| if is_late { late() } else { None });
-        (gate.is_waiting() || decision.is_some()).then_some(AtGate { question, decision })
+        let before = gate.gate == BEFORE;
+        (gate.is_waiting() || decision.is_some()).then_some(AtGate { before, question, decision })
     }
 
     /// People have answered a node. An answer that comes too late is none.

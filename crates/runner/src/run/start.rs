@@ -103,6 +103,8 @@ impl Run<'_> {
             ask,
             at_gate,
             approved: None,
+            approved_round: None,
+            changes: serde_json::Map::new(),
             asked_by_rule: false,
             extra_env: Vec::new(),
             timeout: None,
