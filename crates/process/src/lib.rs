@@ -23,7 +23,7 @@ mod launch;
 
 pub use capture::{Captured, Sink};
 pub use kin::end_marked;
-pub use signals::{Signal, Waker};
+pub use signals::{Interruptible, Signal, Waker};
 pub use spawn::{BaseEnvironment, Environment, Mark, Output, Spec, find_program, run_to_end};
 pub use supervisor::{End, Ended, Happening, Supervisor, Token};
 

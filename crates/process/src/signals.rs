@@ -27,6 +27,29 @@ pub enum Signal {
     Reload,
 }
 
+/// While this lives, Ctrl-C ends this process with 130: for a question at a terminal, when no supervisor takes care of
+/// signals any more.
+#[derive(Debug)]
+pub struct Interruptible(SigId);
+
+impl Interruptible {
+    /// From now on.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn new() -> io::Result<Self> {
+        const INTERRUPTED: i32 = 130;
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_shutdown(consts::SIGINT, INTERRUPTED, always).map(Self)
+    }
+}
+
+impl Drop for Interruptible {
+    fn drop(&mut self) {
+        low_level::unregister(self.0);
+    }
+}
+
 /// Wakes the supervisor's wait from any thread.
 #[derive(Debug)]
 pub struct Waker(UnixStream);

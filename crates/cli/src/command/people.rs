@@ -5,6 +5,7 @@ use std::{
     process::ExitCode,
 };
 
+use omne_process::Interruptible;
 use omne_replay::{Gate, NodePhase, RunState};
 use omne_runner::{Answer, Decided, RunDir, decide};
 
@@ -44,6 +45,7 @@ pub(super) fn can_be_asked() -> bool {
 
 /// Asks what each waiting node wants to know. `false` when nobody answered any of it.
 pub(super) fn ask(run: &RunDir, state: &RunState, context: &Context) -> Result<bool> {
+    let _interruptible = Interruptible::new()?;
     let mut answered = false;
     for (id, _, record) in state.nodes() {
         let Some(gate) = record.gate().filter(|_| record.phase == NodePhase::Waiting) else { continue };
