@@ -13,7 +13,9 @@ use std::{
     time::Instant,
 };
 
-use omne_events::{HookDecided, HookVerdict, NodeId};
+use omne_events::{
+    Clock as _, EventId, HookDecided, HookVerdict, IdGen as _, NodeId, RandomIds, SystemClock,
+};
 use omne_process::{BaseEnvironment, End, Supervisor, Token};
 use serde_json::{Map, Value, json};
 
@@ -118,6 +120,7 @@ pub struct Host {
     next: u64,
     /// What it is to be once nothing is under way.
     coming: Option<Config>,
+    clock: SystemClock,
 }
 
 type Answer = Result<Decision, (String, Timing)>;
@@ -137,6 +140,7 @@ impl Host {
             done: Vec::new(),
             next: 0,
             coming: None,
+            clock: SystemClock::new(),
         }
     }
 
@@ -343,7 +347,7 @@ impl Host {
         let config = &self.config.hooks[hook];
         let until = fire.deadline.min(now + config.timeout);
         let mut request = json!({
-            "id": format!("{:026}", id.0),
+            "id": EventId::from_parts(self.clock.now(), RandomIds.random()).to_string(),
             "event": fire.event.as_str(),
             "run_id": fire.subject.run_id,
             "pipe": fire.subject.pipe,

@@ -31,6 +31,8 @@ pub enum Sink {
     Relay,
     /// Only its tail is kept.
     Tail,
+    /// Only so many of its last bytes are kept.
+    Ring(usize),
 }
 
 /// What came of a stream.
@@ -40,7 +42,7 @@ pub struct Captured {
     pub bytes: u64,
     /// Their SHA-256.
     pub sha256: [u8; 32],
-    /// The last bytes, at most 1 KiB.
+    /// The last bytes: at most 1 KiB, or what the ring holds.
     pub tail: Vec<u8>,
 }
 
@@ -143,7 +145,7 @@ impl Capture {
         let target = match &self.sink {
             Sink::File(path) => Some((path, false)),
             Sink::Append(path) => Some((path, true)),
-            Sink::Relay | Sink::Tail => None,
+            Sink::Relay | Sink::Tail | Sink::Ring(_) => None,
         };
         if let Some((path, append)) = target {
             if self.file.is_none() {
@@ -162,8 +164,9 @@ impl Capture {
             }
             self.hasher.get_or_insert_default().update(bytes);
         }
-        let kept = &bytes[bytes.len().saturating_sub(TAIL)..];
-        let surplus = (self.tail.len() + kept.len()).saturating_sub(TAIL);
+        let most = if let Sink::Ring(most) = self.sink { most } else { TAIL };
+        let kept = &bytes[bytes.len().saturating_sub(most)..];
+        let surplus = (self.tail.len() + kept.len()).saturating_sub(most);
         self.tail.drain(..surplus);
         self.tail.extend(kept);
         Ok(())

@@ -473,3 +473,26 @@ fn an_interrupted_run_waits_for_no_hook() {
     assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 143);
     assert_eq!(sandbox.node("a")["error"]["kind"], "interrupted");
 }
+
+#[test]
+fn a_hook_that_forks_without_end_is_ended_with_all_of_it() {
+    let script = "i=0; while [ $i -lt 300 ]; do sleep 4321 & i=$((i+1)); done; wait";
+    let sandbox = hooked("pre_node", script, "timeout_ms = 700");
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let left = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter(|entry| {
+        let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let run = format!("OMNE_VOLUME_ROOT={}", sandbox.root().display());
+        environ.split(|&byte| byte == 0).any(|variable| variable == run.as_bytes())
+    });
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_daemon_that_never_reads_holds_nothing_up() {
+    let sandbox = hooked("pre_node", "exec sleep 100", "mode = 'daemon'\ntimeout_ms = 300");
+    sandbox.file(".omne/dist/cmds/long.md", "x".repeat(1_000_000));
+    sandbox.pipe("nodes: [{id: a, command: long}]").agent("a", "init\nsay x\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(decisions(&sandbox), ["pre_node error"]);
+}

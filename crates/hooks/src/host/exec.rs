@@ -12,6 +12,8 @@ use omne_process::{End, Ended, Environment, Mark, Sink, Spec, Supervisor, Token,
 use super::{Current, FireId, Host, MOST_REPLY, State};
 use crate::{Effect, Timing, decision, redact::redact};
 
+/// How much of what a hook printed last to standard error is kept, in bytes.
+const RING: usize = 4096;
 /// What fits a pipe at once on every system, in bytes.
 const PIPE: usize = 60 * 1024;
 /// After which times a spawn is tried again that failed for want of something that comes back.
@@ -48,7 +50,7 @@ impl Host {
             mark: Mark::new(entries.map(|(name, value)| (name, std::ffi::OsStr::new(value)))),
             stdin,
             stdout: Sink::Relay,
-            stderr: Sink::Tail,
+            stderr: Sink::Ring(RING),
             output_limit: u64::MAX,
         })
     }
