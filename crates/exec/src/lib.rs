@@ -15,9 +15,7 @@ pub use agent::{Ask, Bash, Funds, GoesOn, Recording, RecordingError};
 pub use gate::{GATE_TIMEOUT, gate_path};
 pub use local::{LocalExecutor, Places, tools::ask_back};
 pub use outputs::{OutputsError, parse_outputs};
-pub use port::{
-    AtGate, Attempt, BEFORE, Decision, Emitted, EndReason, Execute, ExecuteError, Question, Refusal,
-};
+pub use port::{AtGate, Attempt, BEFORE, Decision, Emitted, EndReason, Execute, ExecuteError, Refusal};
 
 use omne_process::Mark;
 

@@ -12,8 +12,7 @@ use std::{
 
 use omne_dag::NodeIx;
 use omne_events::{
-    Digest, ErrorKind, Event, GateMethod, GatePassed, NodeCompleted, NodeSpawned, Outputs, RunId,
-    milliseconds,
+    Digest, ErrorKind, GateMethod, GatePassed, NodeCompleted, NodeSpawned, Outputs, RunId, milliseconds,
 };
 use omne_hooks::{Effect, FireId, Host};
 use omne_pipe::{Body, Node, Pipe};
@@ -265,7 +264,8 @@ impl LocalExecutor {
                 Effect::Deny => return Err(hooked::forbidden(why)),
                 Effect::Ask if !attempt.asked_by_rule => {
                     let attempt = Attempt { asked_by_rule: true, ..attempt };
-                    return self.hold_for_rule(attempt, why, emitted);
+                    let changes = attempt.changes.clone();
+                    return self.hold_for_rule(held::Step::Node(Box::new(attempt)), changes, why, emitted);
                 }
                 Effect::Ask => {}
             }
@@ -305,12 +305,11 @@ impl LocalExecutor {
             return self.agent_ended(active, &ended, emitted);
         }
         let (node, number, since) = (active.node, active.number, active.since);
-        let event: Event = match self.follow(active, ended, emitted) {
-            Ok(Some(completed)) => completed.into(),
-            Ok(None) => return Ok(()),
-            Err(failure) => failure.event(self.pipe.node(node).id.clone(), number, since.elapsed()).into(),
-        };
-        emitted.push(Emitted::Event(event));
+        match self.follow(active, ended, emitted) {
+            Ok(Some(completed)) => emitted.push(Emitted::Event(completed.into())),
+            Ok(None) => {}
+            Err(failure) => self.failed(node, number, since.elapsed(), failure, emitted),
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 
 use omne_dag::NodeIx;
 use omne_events::{Event, NodeId};
+use omne_hooks::Question;
 use omne_process::Signal;
 
 use crate::Ask;
@@ -52,17 +53,6 @@ pub struct AtGate {
     pub question: Question,
     /// What they said, if they have.
     pub decision: Option<Decision>,
-}
-
-/// What people are asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// In words.
-    pub prompt: String,
-    /// The possible answers.
-    pub options: Vec<String>,
-    /// The answer that is taken when nobody gives one in time.
-    pub default: Option<String>,
 }
 
 /// What people said.

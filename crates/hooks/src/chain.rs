@@ -1,5 +1,6 @@
 //! The answers of several hooks as one: a pure fold.
 
+use omne_events::{GateWaiting, NodeId};
 use serde_json::{Map, Value};
 
 use crate::{Decision, FailMode};
@@ -13,6 +14,24 @@ pub struct Question {
     pub options: Vec<String>,
     /// The one that counts when nobody answers in time.
     pub default: Option<String>,
+}
+
+impl Question {
+    /// Whether something may go on: yes or no, and nothing without an answer.
+    pub fn approval(prompt: String) -> Self {
+        Self { prompt, options: approve_or_reject(), default: None }
+    }
+
+    /// The event by which a node asks it at `gate`.
+    pub fn asked(self, node_id: NodeId, gate: &str) -> GateWaiting {
+        let Self { prompt, options, default } = self;
+        GateWaiting { node_id, gate: gate.into(), prompt, options, default }
+    }
+}
+
+/// The answers to a question that names none.
+pub(crate) fn approve_or_reject() -> Vec<String> {
+    vec!["approve".to_owned(), "reject".to_owned()]
 }
 
 /// What all answers together come to.

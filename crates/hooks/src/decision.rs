@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::HookEvent;
+use crate::{HookEvent, chain::approve_or_reject};
 
 /// The longest reason or question, in bytes.
 const MOST_TEXT: usize = 2048;
@@ -125,7 +125,7 @@ pub fn parse(reply: &[u8], event: HookEvent) -> Result<Decision, DecodeError> {
             let prompt =
                 text("prompt")?.ok_or(DecodeError::Missing { action: "ask_user", field: "prompt" })?;
             let options = match fields.get("options") {
-                None | Some(Value::Null) => vec!["approve".to_owned(), "reject".to_owned()],
+                None | Some(Value::Null) => approve_or_reject(),
                 Some(options) => texts(options)
                     .filter(|options| (1..=MOST_OPTIONS).contains(&options.len()))
                     .filter(|options| options.iter().all(|option| option.len() <= MOST_OPTION))

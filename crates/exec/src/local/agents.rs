@@ -10,6 +10,7 @@ use std::{
 };
 
 use omne_agent::Dialect;
+use omne_dag::NodeIx;
 use omne_events::{ErrorKind, NodeCompleted, NodeSpawned, milliseconds};
 use omne_hooks::Effect;
 use omne_pipe::Node;
@@ -311,16 +312,11 @@ impl LocalExecutor {
                             self.fail(&active, Failure { usage, ..verdict::of_cause(cause, "") }, emitted);
                             return Ok(());
                         }
-                        return match self.begin_gate(active, completed, emitted) {
-                            Ok(()) => Ok(()),
-                            Err(failure) => {
-                                let failure = Failure { usage, ..failure };
-                                let id = self.pipe.node(index).id.clone();
-                                let event = failure.event(id, number, since.elapsed());
-                                emitted.push(Emitted::Event(event.into()));
-                                Ok(())
-                            }
-                        };
+                        if let Err(failure) = self.begin_gate(active, completed, emitted) {
+                            let failure = Failure { usage, ..failure };
+                            self.failed(index, number, since.elapsed(), failure, emitted);
+                        }
+                        return Ok(());
                     }
                     Err(failure) => failure,
                 }
@@ -363,8 +359,19 @@ impl LocalExecutor {
     }
 
     pub(super) fn fail(&self, active: &Active, failure: Failure, emitted: &mut Vec<Emitted>) {
-        let took: Duration = active.since.elapsed();
-        let event = failure.event(self.pipe.node(active.node).id.clone(), active.number, took);
+        self.failed(active.node, active.number, active.since.elapsed(), failure, emitted);
+    }
+
+    /// An attempt has failed, after so long.
+    pub(super) fn failed(
+        &self,
+        node: NodeIx,
+        number: u32,
+        took: Duration,
+        failure: Failure,
+        emitted: &mut Vec<Emitted>,
+    ) {
+        let event = failure.event(self.pipe.node(node).id.clone(), number, took);
         emitted.push(Emitted::Event(event.into()));
     }
 }

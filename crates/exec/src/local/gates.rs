@@ -3,8 +3,8 @@
 use std::{fs, sync::Arc, time::Instant};
 
 use omne_dag::NodeIx;
-use omne_events::{ErrorKind, GateMethod, GatePassed, GateWaiting, NodeCompleted, NodeId};
-use omne_hooks::Effect;
+use omne_events::{ErrorKind, GateMethod, GatePassed, NodeCompleted, NodeId};
+use omne_hooks::{Effect, Question};
 use omne_pipe::Node;
 use omne_process::{Ended, Sink, Spec};
 
@@ -13,7 +13,7 @@ use crate::{
     agent::write_whole,
     gate::{GATE_TIMEOUT, gate_path, names_its_interpreter},
     node::verdict::{self, Failure},
-    port::{AtGate, Attempt, Decision, Emitted, Question},
+    port::{AtGate, Attempt, Decision, Emitted},
 };
 
 impl LocalExecutor {
@@ -43,7 +43,7 @@ impl LocalExecutor {
     ) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(active.node);
-        let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
+        let gate = gate_name(node);
         // Looked at now, not when the run began: it may have been moved or replaced since.
         let script =
             gate_path(&self.places.volume, gate).map_err(|why| Failure::new(ErrorKind::GateFailed, why))?;
@@ -59,11 +59,9 @@ impl LocalExecutor {
                 Effect::Deny => return Err(forbidden(why)),
                 Effect::Ask if active.asked_by_rule => {}
                 Effect::Ask => {
-                    let options = vec!["approve".to_owned(), "reject".to_owned()];
-                    let question = omne_hooks::Question { prompt: why, options, default: None };
                     let active = Active { asked_by_rule: true, ..active };
                     let step = Step::Gate(Box::new((active, completed)));
-                    return self.hold(step, serde_json::Map::new(), question, emitted).map_err(|(_, f)| f);
+                    return self.hold_for_rule(step, serde_json::Map::new(), why, emitted);
                 }
             }
         }
@@ -99,29 +97,14 @@ impl LocalExecutor {
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), Failure> {
         let said = ended.stdout.tail_text();
-        let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
+        let gate = gate_name(node);
         let prompt = match said.trim() {
             "" => format!("may `{}` pass the gate `{gate}`?", node.id),
             said => said.to_owned(),
         };
-        let options = vec!["approve".to_owned(), "reject".to_owned()];
-        self.wait_for_people(node, index, completed, Question { prompt, options, default: None }, emitted)
-    }
-
-    /// A node that has done its work waits for people. What it came to is kept beside the log.
-    pub(super) fn wait_for_people(
-        &mut self,
-        node: &Node,
-        index: NodeIx,
-        completed: NodeCompleted,
-        question: Question,
-        emitted: &mut Vec<Emitted>,
-    ) -> Result<(), Failure> {
-        let gate = node.gate.as_ref().map_or("", |gate| gate.as_str());
-        let Question { prompt, options, default } = question;
         let bytes = serde_json::to_vec(&completed).map_err(|error| Failure::capture(&error.into()))?;
         write_whole(&self.kept(&node.id), &bytes).map_err(|error| Failure::capture(&error))?;
-        let waiting = GateWaiting { node_id: node.id.clone(), gate: gate.into(), prompt, options, default };
+        let waiting = Question::approval(prompt).asked(node.id.clone(), gate);
         emitted.push(Emitted::Event(waiting.into()));
         self.waiting.insert(index, completed);
         Ok(())
@@ -154,13 +137,7 @@ impl LocalExecutor {
         match &at_gate.decision {
             Some(decision) => self.decided(attempt.node, decision, emitted),
             None => {
-                let waiting = GateWaiting {
-                    node_id: node.id.clone(),
-                    gate: node.gate.as_ref().map_or("", |gate| gate.as_str()).into(),
-                    prompt: at_gate.question.prompt.clone(),
-                    options: at_gate.question.options.clone(),
-                    default: at_gate.question.default.clone(),
-                };
+                let waiting = at_gate.question.clone().asked(node.id.clone(), gate_name(node));
                 emitted.push(Emitted::Event(waiting.into()));
             }
         }
@@ -178,7 +155,7 @@ impl LocalExecutor {
         if *approved {
             let passed = GatePassed {
                 node_id: node.id.clone(),
-                gate: node.gate.as_ref().map_or("", |gate| gate.as_str()).into(),
+                gate: gate_name(node).into(),
                 method: GateMethod::HumanCli,
                 stdout: None,
                 by: Some(by.clone()),
@@ -192,7 +169,11 @@ impl LocalExecutor {
         let mut failure = Failure::new(ErrorKind::GateFailed, format!("rejected by {by}{why}"));
         failure.usage = completed.usage.map(Box::new);
         let took = std::time::Duration::from_millis(completed.duration_ms);
-        let event = failure.event(node.id.clone(), completed.attempt, took);
-        emitted.push(Emitted::Event(event.into()));
+        self.failed(index, completed.attempt, took, failure, emitted);
     }
+}
+
+/// What the gate of a node is called that has one.
+fn gate_name(node: &Node) -> &str {
+    node.gate.as_ref().map_or("", |gate| gate.as_str())
 }

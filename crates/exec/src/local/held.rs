@@ -6,8 +6,8 @@ use std::{
 };
 
 use omne_dag::NodeIx;
-use omne_events::{ErrorKind, GateWaiting, NodeCompleted, NodeId};
-use omne_hooks::Question as Asked;
+use omne_events::{ErrorKind, NodeCompleted, NodeId};
+use omne_hooks::Question;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,7 +15,7 @@ use super::{Active, LocalExecutor, Stage};
 use crate::{
     agent::{Start, write_whole},
     node::verdict::Failure,
-    port::{Attempt, BEFORE, Decision, Emitted, ExecuteError, Question},
+    port::{Attempt, BEFORE, Decision, Emitted, ExecuteError},
 };
 
 /// A step that waits for people.
@@ -71,7 +71,7 @@ impl LocalExecutor {
         &mut self,
         step: Step,
         delta: Map<String, Value>,
-        question: Asked,
+        question: Question,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), (Step, Failure)> {
         let id = self.pipe.node(step.node().0).id.clone();
@@ -100,29 +100,66 @@ impl LocalExecutor {
         &mut self,
         step: Step,
         delta: Map<String, Value>,
-        question: Asked,
+        question: Question,
         emitted: &mut Vec<Emitted>,
     ) {
         let index = step.node().0;
         let node_id = self.pipe.node(index).id.clone();
-        let Asked { prompt, options, default } = question;
-        let waiting = GateWaiting { node_id, gate: BEFORE.into(), prompt, options, default };
-        emitted.push(Emitted::Event(waiting.into()));
+        emitted.push(Emitted::Event(question.asked(node_id, BEFORE).into()));
         self.held.insert(index, Held { step, delta, since: Instant::now() });
     }
 
-    /// A rule asks about an attempt before it begins.
+    /// A rule asks about a step before it begins.
     pub(super) fn hold_for_rule(
         &mut self,
-        attempt: Attempt,
+        step: Step,
+        delta: Map<String, Value>,
         why: String,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), Failure> {
-        let options = vec!["approve".to_owned(), "reject".to_owned()];
-        let question = Asked { prompt: why, options, default: None };
-        let changes = attempt.changes.clone();
-        let held = self.hold(Step::Node(Box::new(attempt)), changes, question, emitted);
-        held.map_err(|(_, failure)| failure)
+        self.hold(step, delta, Question::approval(why), emitted).map_err(|(_, failure)| failure)
+    }
+
+    /// A step goes on that hooks, or people, have nothing against.
+    pub(super) fn go_on(
+        &mut self,
+        step: Step,
+        delta: Map<String, Value>,
+        emitted: &mut Vec<Emitted>,
+    ) -> Result<(), ExecuteError> {
+        match step {
+            Step::Node(attempt) => {
+                let (node, number) = (attempt.node, attempt.number);
+                if let Err(failure) = self.begin_changed(*attempt, delta, emitted) {
+                    self.failed(node, number, Duration::ZERO, failure, emitted);
+                }
+            }
+            Step::Iteration(round) => return self.go_round(*round, &delta, emitted),
+            Step::Gate(gate) => {
+                let (active, completed) = *gate;
+                let (node, number, since) = (active.node, active.number, active.since);
+                let usage = completed.usage.map(Box::new);
+                if let Err(failure) = self.begin_gate_now(active, completed, emitted) {
+                    let failure = Failure { usage: failure.usage.or(usage), ..failure };
+                    self.failed(node, number, since.elapsed(), failure, emitted);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A step ends before it began.
+    pub(super) fn fail_step(&mut self, step: Step, failure: Failure, emitted: &mut Vec<Emitted>) {
+        match step {
+            Step::Node(attempt) => {
+                self.failed(attempt.node, attempt.number, Duration::ZERO, failure, emitted);
+            }
+            Step::Iteration(round) => self.fail_round(round.0, failure, emitted),
+            Step::Gate(gate) => {
+                let usage = failure.usage.or(gate.1.usage.map(Box::new));
+                self.fail(&gate.0, Failure { usage, ..failure }, emitted);
+            }
+        }
     }
 
     /// A node goes on that waited for people before it, its round or its gate began.
@@ -158,8 +195,7 @@ impl LocalExecutor {
             }
             None => {
                 // What was kept stays as it is.
-                let Question { prompt, options, default } = at_gate.question;
-                self.wait_before(step, delta, Asked { prompt, options, default }, emitted);
+                self.wait_before(step, delta, at_gate.question, emitted);
                 Ok(())
             }
         }
@@ -175,8 +211,7 @@ impl LocalExecutor {
         let Some(held) = self.held.remove(&index) else { return false };
         let number = held.step.node().1;
         if let Err(failure) = self.resolve(held, decision, emitted) {
-            let id = self.pipe.node(index).id.clone();
-            emitted.push(Emitted::Event(failure.event(id, number, Duration::ZERO).into()));
+            self.failed(index, number, Duration::ZERO, failure, emitted);
         }
         true
     }
@@ -191,34 +226,29 @@ impl LocalExecutor {
         self.forget_question(&self.pipe.node(step.node().0).id.clone());
         let why = decision.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
         let rejected = Failure::new(ErrorKind::Denied, format!("rejected by {}{why}", decision.by));
-        match (step, decision.approved) {
-            (Step::Node(_), false) => Err(rejected),
-            (Step::Node(mut attempt), true) => {
-                // Whoever asked, hook or rule: people have looked at it.
-                attempt.approved = Some(());
-                attempt.asked_by_rule = true;
-                self.begin_changed(*attempt, delta, emitted)
-            }
-            (Step::Iteration(round), false) => {
-                self.fail_round(round.0, rejected, emitted);
-                Ok(())
-            }
-            (Step::Iteration(mut round), true) => {
-                // People take their own time, not the node's.
-                round.0.deadline += since.elapsed();
-                match self.go_round(*round, &delta, emitted) {
-                    Ok(()) => Ok(()),
-                    Err(ExecuteError::Capture(error) | ExecuteError::Wait(error)) => {
-                        Err(Failure::capture(&error))
-                    }
+        if !decision.approved {
+            match step {
+                Step::Node(_) => return Err(rejected),
+                Step::Iteration(round) => self.fail_round(round.0, rejected, emitted),
+                Step::Gate(gate) => {
+                    return Err(Failure { usage: gate.1.usage.map(Box::new), ..rejected });
                 }
             }
-            (Step::Gate(gate), false) => Err(Failure { usage: gate.1.usage.map(Box::new), ..rejected }),
-            (Step::Gate(gate), true) => {
-                let (mut active, completed) = *gate;
-                active.asked_by_rule = true;
-                self.begin_gate_now(active, completed, emitted)
-            }
+            return Ok(());
         }
+        let mut step = step;
+        // Whoever asked, hook or rule: people have looked at it.
+        match &mut step {
+            Step::Node(attempt) => {
+                attempt.approved = Some(());
+                attempt.asked_by_rule = true;
+            }
+            // People take their own time, not the node's.
+            Step::Iteration(round) => round.0.deadline += since.elapsed(),
+            Step::Gate(gate) => gate.0.asked_by_rule = true,
+        }
+        self.go_on(step, delta, emitted).map_err(|error| match error {
+            ExecuteError::Capture(error) | ExecuteError::Wait(error) => Failure::capture(&error),
+        })
     }
 }

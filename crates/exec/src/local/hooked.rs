@@ -21,12 +21,8 @@ use crate::{
 
 /// A step that waits for hooks.
 pub(super) enum Pending {
-    /// An attempt at a node.
-    Node(Box<Attempt>),
-    /// A round of a loop.
-    Iteration(Box<(Active, Start)>),
-    /// A gate.
-    Gate(Box<(Active, NodeCompleted)>),
+    /// One that goes on, waits for people or fails.
+    Step(Step),
     /// The run's first node.
     Run,
     /// An agent's tool call; its program waits here.
@@ -105,9 +101,9 @@ impl LocalExecutor {
                 payload["allowed_tools"] = tools.iter().map(|tool| Value::from(tool.as_str())).collect();
             }
         }
-        let pending = Pending::Node(Box::new(attempt));
+        let pending = Pending::Step(Step::Node(Box::new(attempt)));
         match self.fire(HookEvent::PreNode, Some(&node.id), || payload, pending) {
-            Some(Pending::Node(attempt)) => Some(*attempt),
+            Some(Pending::Step(Step::Node(attempt))) => Some(*attempt),
             _ => None,
         }
     }
@@ -135,9 +131,9 @@ impl LocalExecutor {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(active.node);
         let payload = json!({ "iteration": iteration, "attempt": active.number, "prompt": start.prompt });
-        let pending = Pending::Iteration(Box::new((active, start)));
+        let pending = Pending::Step(Step::Iteration(Box::new((active, start))));
         match self.fire(HookEvent::PreIteration, Some(&node.id), || payload, pending) {
-            Some(Pending::Iteration(round)) => Some(*round),
+            Some(Pending::Step(Step::Iteration(round))) => Some(*round),
             _ => None,
         }
     }
@@ -155,9 +151,9 @@ impl LocalExecutor {
         let node = pipe.node(active.node);
         let gate = node.gate.as_ref().map(|gate| gate.as_str());
         let payload = json!({ "gate": gate, "attempt": active.number });
-        let pending = Pending::Gate(Box::new((active, completed)));
+        let pending = Pending::Step(Step::Gate(Box::new((active, completed))));
         match self.fire(HookEvent::PreGate, Some(&node.id), || payload, pending) {
-            Some(Pending::Gate(gate)) => Some(*gate),
+            Some(Pending::Step(Step::Gate(gate))) => Some(*gate),
             _ => None,
         }
     }
@@ -228,10 +224,6 @@ impl LocalExecutor {
             emitted.extend(decided.into_iter().map(|decided| Emitted::Event(decided.into())));
         }
         let Some(pending) = self.pending.remove(&id) else { return Ok(()) };
-        let denied = |reason: &str, code: u32| {
-            Failure::new(ErrorKind::Denied, format!("denied by a hook ({code}): {reason}"))
-        };
-        let ending = self.ending;
         match (pending, outcome.verdict) {
             (Pending::Nothing, _) => {}
             (Pending::Tool(stream), verdict) => {
@@ -246,56 +238,22 @@ impl LocalExecutor {
                     }
                 };
             }
-            (Pending::Node(attempt), verdict) => {
-                let (index, number) = (attempt.node, attempt.number);
-                let begun = match (ending, verdict) {
-                    (Some(why), _) => Err(verdict::of_cause(verdict::Cause::Asked(why), "")),
-                    (None, Verdict::Allow) => self.begin_changed(*attempt, outcome.delta, emitted),
-                    (None, Verdict::Deny { reason, code }) => Err(denied(&reason, code)),
-                    (None, Verdict::Ask(question)) => self
-                        .hold(Step::Node(attempt), outcome.delta, question, emitted)
-                        .map_err(|(_, failure)| failure),
-                };
-                if let Err(failure) = begun {
-                    let id = self.pipe.node(index).id.clone();
-                    emitted.push(Emitted::Event(failure.event(id, number, Duration::ZERO).into()));
-                }
-            }
-            (Pending::Iteration(round), verdict) => {
-                let failure = match (ending, verdict) {
-                    (Some(why), _) => verdict::of_cause(verdict::Cause::Asked(why), ""),
-                    (None, Verdict::Allow) => return self.go_round(*round, &outcome.delta, emitted),
-                    (None, Verdict::Deny { reason, code }) => denied(&reason, code),
+            (Pending::Step(step), verdict) => {
+                let (step, failure) = match (self.ending, verdict) {
+                    (Some(why), _) => (step, verdict::of_cause(verdict::Cause::Asked(why), "")),
+                    (None, Verdict::Allow) => return self.go_on(step, outcome.delta, emitted),
+                    (None, Verdict::Deny { reason, code }) => {
+                        let message = format!("denied by a hook ({code}): {reason}");
+                        (step, Failure::new(ErrorKind::Denied, message))
+                    }
                     (None, Verdict::Ask(question)) => {
-                        match self.hold(Step::Iteration(round), outcome.delta, question, emitted) {
+                        match self.hold(step, outcome.delta, question, emitted) {
                             Ok(()) => return Ok(()),
-                            Err((Step::Iteration(round), failure)) => {
-                                self.fail_round(round.0, failure, emitted);
-                                return Ok(());
-                            }
-                            Err(_) => return Ok(()),
+                            Err(refused) => refused,
                         }
                     }
                 };
-                self.fail_round(round.0, failure, emitted);
-            }
-            (Pending::Gate(gate), verdict) => {
-                let (active, completed) = *gate;
-                let (index, number, since) = (active.node, active.number, active.since);
-                let usage = completed.usage.map(Box::new);
-                let begun = match (ending, verdict) {
-                    (Some(why), _) => Err(verdict::of_cause(verdict::Cause::Asked(why), "")),
-                    (None, Verdict::Allow) => self.begin_gate_now(active, completed, emitted),
-                    (None, Verdict::Deny { reason, code }) => Err(denied(&reason, code)),
-                    (None, Verdict::Ask(question)) => self
-                        .hold(Step::Gate(Box::new((active, completed))), outcome.delta, question, emitted)
-                        .map_err(|(_, failure)| failure),
-                };
-                if let Err(failure) = begun {
-                    let id = self.pipe.node(index).id.clone();
-                    let failure = Failure { usage: failure.usage.or(usage), ..failure };
-                    emitted.push(Emitted::Event(failure.event(id, number, since.elapsed()).into()));
-                }
+                self.fail_step(step, failure, emitted);
             }
         }
         Ok(())

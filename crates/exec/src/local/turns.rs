@@ -17,8 +17,7 @@ impl Execute for LocalExecutor {
         let (node, number) = (attempt.node, attempt.number);
         let before = emitted.len();
         if let Err(failure) = self.begin(attempt, emitted) {
-            let failed = failure.event(self.pipe.node(node).id.clone(), number, Duration::ZERO);
-            emitted.push(Emitted::Event(failed.into()));
+            self.failed(node, number, Duration::ZERO, failure, emitted);
         }
         self.tell(&emitted[before..]);
     }

@@ -10,7 +10,7 @@ use std::{
 use omne_process::{End, Ended, Environment, Mark, Sink, Spec, Supervisor, Token, find_program};
 
 use super::{Current, FireId, Host, MOST_REPLY, State};
-use crate::{Effect, Timing, decision, redact::redact};
+use crate::{Timing, decision, redact::redact};
 
 /// How much of what a hook printed last to standard error is kept, in bytes.
 const RING: usize = 4096;
@@ -33,8 +33,8 @@ impl Host {
             find_program(&config.command, &self.place.path)
                 .ok_or_else(|| format!("there is no program `{}` in PATH", config.command))?
         };
-        let rule = self.config.rules.iter().find(|rule| rule.applies(namespace, &program, &config.args));
-        if let Some(rule) = rule.filter(|rule| matches!(rule.effect, Effect::Deny | Effect::Ask)) {
+        // Whatever it says: nobody stands between a hook and its answer who could be asked.
+        if let Some(rule) = self.rule(namespace, &program, &config.args) {
             return Err(rule.describe());
         }
         let number = hook.to_string();

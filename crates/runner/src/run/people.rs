@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, GateDecided, NodeFailed};
-use omne_exec::{AtGate, BEFORE, Decision, Emitted, Question};
+use omne_exec::{AtGate, BEFORE, Decision, Emitted};
+use omne_hooks::Question;
 use omne_replay::NodePhase;
 
 use super::{Queues, Run, Stop};
