@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, io::Write as _, process::ExitCode};
 
+use omne_process::Signal;
 use omne_runner::{Class, RunError, VolumeError};
 
 use crate::{render, wire::Context};
@@ -25,6 +26,14 @@ pub(crate) enum Exit {
     Missing = 7,
     /// A write failed; what is on disk is valid.
     Write = 8,
+}
+
+/// The exit code of a program that a signal ended, as shells have it.
+pub(crate) fn stopped_by(signal: Signal) -> ExitCode {
+    match signal {
+        Signal::Terminate => ExitCode::from(143),
+        Signal::Interrupt | Signal::Message | Signal::Reload => ExitCode::from(130),
+    }
 }
 
 impl From<Exit> for ExitCode {

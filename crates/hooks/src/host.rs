@@ -19,7 +19,7 @@ use omne_events::{
 use omne_process::{BaseEnvironment, End, Supervisor, Token};
 use serde_json::{Map, Value, json};
 
-use crate::{Chain, Config, Decision, Effect, FailMode, HookEvent, Mode, Outcome, Timing};
+use crate::{Chain, Config, Decision, Effect, FailMode, HookEvent, Mode, Outcome, Timing, decision::head};
 pub use counters::Counters;
 use daemon::Daemon;
 
@@ -450,9 +450,5 @@ fn told(delta: &Map<String, Value>) -> Value {
 /// A reason that fits an event.
 fn clip(text: &str) -> String {
     const MOST: usize = 1024;
-    let mut end = text.len().min(MOST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    head(text, MOST).to_owned()
 }

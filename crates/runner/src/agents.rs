@@ -71,6 +71,7 @@ impl Roster {
         let path = path.unwrap_or("/usr/local/bin:/usr/bin:/bin".as_ref());
         for node in pipe.nodes().iter().filter(|node| node.ai.is_some() && runs(node)) {
             if let Some(command) = node.command()
+                && !roster.commands.contains_key(command.as_str())
                 && let Err(help) = volume.command(command.as_str())
             {
                 return Err(RunError::Command { name: command.to_string(), help });

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::{
     args,
-    failure::{Exit, Result},
+    failure::{Exit, Result, stopped_by},
     render::{Paint, visible},
     wire::Context,
 };
@@ -58,7 +58,7 @@ pub(super) fn doctor(args: &args::Doctor, context: &Context) -> Result<ExitCode>
     let wanted = doctor.pipes(volume.as_ref(), &settings, context);
     let root = volume.as_ref().map_or_else(|| PathBuf::from("."), |volume| volume.root().to_owned());
     if let Some(signal) = doctor.agents(&settings, &wanted, &root) {
-        return Ok(ExitCode::from(if signal == Signal::Terminate { 143 } else { 130 }));
+        return Ok(stopped_by(signal));
     }
     doctor.machine(volume.as_ref());
     doctor.print(args, context.paint())

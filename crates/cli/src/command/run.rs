@@ -9,14 +9,13 @@ use std::{
 
 use omne_events::WorkspaceMode;
 use omne_pipe::{Pipe, Values};
-use omne_process::Signal;
 use omne_runner::{Beginning, Cancelled, NewRun, Options, Outcome, Volume, begin, look_at, take_up};
 use serde_json::Value;
 
 use super::people;
 use crate::{
     args,
-    failure::{Exit, Failure, Result},
+    failure::{Exit, Failure, Result, stopped_by},
     progress::Progress,
     render,
     wire::{Context, Exists, FailFast},
@@ -135,8 +134,7 @@ fn drive(
             Outcome::Completed => ExitCode::SUCCESS,
             Outcome::Aborted => Exit::Aborted.into(),
             Outcome::Parked => Exit::Parked.into(),
-            Outcome::Interrupted(Signal::Terminate) => ExitCode::from(143),
-            Outcome::Interrupted(Signal::Interrupt | Signal::Message | Signal::Reload) => ExitCode::from(130),
+            Outcome::Interrupted(signal) => stopped_by(signal),
         });
     }
 }

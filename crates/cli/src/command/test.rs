@@ -8,7 +8,7 @@ use omne_runner::{Case, CaseError, Options, Volume};
 
 use crate::{
     args,
-    failure::{Exit, Failure, Result},
+    failure::{Exit, Failure, Result, stopped_by},
     render::{Paint, visible},
     wire::{Context, FailFast},
 };
@@ -51,8 +51,7 @@ impl Test<'_> {
             let _ = std::fs::remove_dir_all(&case.path);
             return match stopped {
                 Stopped::Failure(failure) => Err(failure),
-                Stopped::Signal(Signal::Terminate) => Ok(ExitCode::from(143)),
-                Stopped::Signal(_) => Ok(ExitCode::from(130)),
+                Stopped::Signal(signal) => Ok(stopped_by(signal)),
             };
         }
         let text = format!(
@@ -84,7 +83,7 @@ impl Test<'_> {
             let since = Instant::now();
             let verdict = match self.compare(case, accept) {
                 Err(Stopped::Signal(signal)) => {
-                    return Ok(ExitCode::from(if signal == Signal::Terminate { 143 } else { 130 }));
+                    return Ok(stopped_by(signal));
                 }
                 Err(Stopped::Failure(failure)) => Err(failure),
                 Ok(compared) => Ok(compared),

@@ -10,11 +10,16 @@ pub(super) const MOST_DENIED: usize = 50;
 
 /// The beginning of a word that fits.
 pub(super) fn clip(word: &str) -> &str {
-    let mut end = word.len().min(MOST_WORD);
-    while !word.is_char_boundary(end) {
+    head(word, MOST_WORD)
+}
+
+/// The beginning of a text that fits so many bytes, cut at a character.
+pub(crate) fn head(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    &word[..end]
+    &text[..end]
 }
 
 /// An item that outlives its line.

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{LocalExecutor, hooked::Pending};
+use crate::agent::head;
 
 /// The longest request, in bytes: a tool's input may be a whole file.
 const MOST_REQUEST: u64 = 64 << 20;
@@ -219,11 +220,7 @@ fn summary(result: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let mut end = text.len().min(MOST_RESULT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    head(&text, MOST_RESULT).to_owned()
 }
 
 /// The settings by which `claude` asks back before and after each tool call.

@@ -7,7 +7,7 @@ use omne_pipe::format_duration;
 use omne_process::Ended;
 use smol_str::SmolStr;
 
-use crate::port::EndReason;
+use crate::{agent::head, port::EndReason};
 
 /// The longest message, in bytes.
 const MOST_MESSAGE: usize = 1024;
@@ -134,16 +134,12 @@ fn clip(text: &str) -> String {
     if text.len() <= MOST_MESSAGE {
         return text.to_owned();
     }
-    let first = text.lines().next().unwrap_or_default();
-    let mut head = first.len().min(MOST_MESSAGE / 4);
-    while !first.is_char_boundary(head) {
-        head -= 1;
-    }
-    let mut from = text.len() - (MOST_MESSAGE - head - "\n".len());
+    let first = head(text.lines().next().unwrap_or_default(), MOST_MESSAGE / 4);
+    let mut from = text.len() - (MOST_MESSAGE - first.len() - "\n".len());
     while !text.is_char_boundary(from) {
         from += 1;
     }
-    format!("{}\n{}", &first[..head], &text[from..])
+    format!("{first}\n{}", &text[from..])
 }
 
 #[cfg(test)]
