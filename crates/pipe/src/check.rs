@@ -7,7 +7,7 @@ mod inputs;
 mod node;
 mod templates;
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, ops::Range, sync::Arc};
 
 use omne_dag::NodeIx;
 use omne_events::{NodeId, PipeName, WorkspaceMode};
@@ -22,7 +22,7 @@ use crate::{
     model::{Definition, Node, Pipe},
     source::Source,
     template::Name,
-    tree::{Kind, Span, Tree, write_text},
+    tree::{Kind, NODES, Span, Tree, parse_json, write_text},
     yaml,
 };
 
@@ -106,18 +106,14 @@ enum Scope {
 
 /// Checks a pipe file.
 pub fn check(source: &Source, lookup: &dyn Lookup) -> Checked {
-    let mut faults = Faults::default();
-    let pipe = match yaml::parse(source.yaml(), source.first_line()) {
-        Ok(tree) => read(tree, source, lookup, &mut faults),
-        Err(fault) => {
-            faults.0.push(fault);
-            None
-        }
+    let mut nodes = Nodes::new(source, lookup);
+    let parsed = yaml::parse(source.yaml(), source.first_line(), &mut |tree| nodes.take(&tree));
+    let (pipe, mut diagnostics) = match parsed {
+        Ok(tree) => read(tree, nodes),
+        Err(fault) => (None, vec![fault]),
     };
-    let mut diagnostics = faults.0;
     diagnostics.sort_by_key(|fault| fault.at);
-    let failed = diagnostics.iter().any(|fault| fault.severity() == Severity::Error);
-    Checked { pipe: pipe.filter(|_| !failed), diagnostics }
+    Checked { pipe, diagnostics }
 }
 
 /// The pipe of a definition that a log carries.
@@ -125,19 +121,65 @@ pub fn check(source: &Source, lookup: &dyn Lookup) -> Checked {
 /// # Errors
 /// The faults: the log is not of this version, or was changed.
 pub fn from_definition(json: &str) -> Result<Pipe, Vec<Diagnostic>> {
-    let mut faults = Faults::default();
-    let tree: Tree<'_> = serde_json::from_str(json)
+    let source = Source::definition();
+    let mut nodes = Nodes::new(&source, &NoLookup);
+    let tree = parse_json(json, &mut |tree| nodes.take(&tree))
         .map_err(|error| vec![Diagnostic::error(Code::Syntax, Span::default(), error.to_string())])?;
-    let source = Source::definition(json);
-    let pipe = read(tree, &source, &NoLookup, &mut faults);
-    let failed = faults.0.iter().any(|fault| fault.severity() == Severity::Error);
-    pipe.filter(|_| !failed).ok_or(faults.0)
+    let (pipe, faults) = read(tree, nodes);
+    pipe.ok_or(faults)
 }
 
-fn read(mut tree: Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Option<Pipe> {
-    let definition = definition(&tree);
-    let list = take_nodes(&mut tree);
-    let fields = Fields::new(&tree, "a pipe", PIPE_KEYS, faults)?;
+/// The nodes as far as they are read. Each one's tree goes at once: there may be 100,000 of them.
+struct Nodes<'a> {
+    source: &'a Source,
+    lookup: &'a dyn Lookup,
+    faults: Faults,
+    drafts: Vec<Draft>,
+    /// Their definitions, with commas between them.
+    json: String,
+    /// Where each stands in `json`.
+    places: Vec<Range<u32>>,
+}
+
+impl<'a> Nodes<'a> {
+    fn new(source: &'a Source, lookup: &'a dyn Lookup) -> Self {
+        let (faults, drafts) = (Faults::default(), Vec::new());
+        Self { source, lookup, faults, drafts, json: String::new(), places: Vec::new() }
+    }
+
+    fn take(&mut self, tree: &Tree<'_>) {
+        // A pipe file has at most 32 MiB, which JSON's escapes can't make longer than this can tell.
+        let place = |json: &String| u32::try_from(json.len()).unwrap_or(u32::MAX);
+        if !self.json.is_empty() {
+            self.json.push(',');
+        }
+        let from = place(&self.json);
+        tree.write_json(&mut self.json);
+        self.places.push(from..place(&self.json));
+        self.drafts.push(node::draft(tree, self.source, self.lookup, &mut self.faults));
+    }
+}
+
+/// The pipe, unless there are errors among the faults.
+fn read(mut tree: Tree<'_>, mut nodes: Nodes<'_>) -> (Option<Pipe>, Vec<Diagnostic>) {
+    for tree in left_over(&mut tree) {
+        nodes.take(&tree);
+    }
+    let Nodes { source, mut faults, drafts, json, places, .. } = nodes;
+    let definition = definition(&tree, json, places);
+    let pipe = assemble(&tree, source, drafts, definition, &mut faults);
+    let failed = faults.0.iter().any(|fault| fault.severity() == Severity::Error);
+    (pipe.filter(|_| !failed), faults.0)
+}
+
+fn assemble(
+    tree: &Tree<'_>,
+    source: &Source,
+    mut drafts: Vec<Draft>,
+    definition: Definition,
+    faults: &mut Faults,
+) -> Option<Pipe> {
+    let fields = Fields::new(tree, "a pipe", PIPE_KEYS, faults)?;
     let name = required(&fields, "name", "`name: my-pipe`", faults)
         .and_then(|_| fields.text("name", faults))
         .and_then(|text| PipeName::new(text.value).map_err(|error| bad_name(text.at, &error, faults)).ok());
@@ -152,14 +194,10 @@ fn read(mut tree: Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut F
     let timeout = fields.duration("timeout", faults);
     let env = node::environment(&fields, faults);
     let inputs = inputs::declarations(&fields, faults);
-    let Some(list) = list else {
+    if drafts.is_empty() {
         no_nodes(&fields, faults);
         return None;
-    };
-
-    // Each node's tree goes as soon as it is read: there may be 100,000 of them.
-    let mut drafts: Vec<Draft> =
-        list.into_iter().map(|tree| node::draft(&tree, source, lookup, faults)).collect();
+    }
     let mut index = FxHashMap::default();
     for (place, draft) in drafts.iter().enumerate() {
         let Some(node) = &draft.node else { continue };
@@ -199,13 +237,12 @@ fn read(mut tree: Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut F
     })
 }
 
-/// The nodes, taken out of the tree of the pipe; `None` when there are none.
-fn take_nodes<'t>(tree: &mut Tree<'t>) -> Option<Vec<Tree<'t>>> {
-    let Kind::Map(entries) = &mut tree.kind else { return None };
-    let (_, nodes) = entries.iter_mut().find(|(key, _)| key.key_text() == "nodes")?;
-    match &mut nodes.kind {
-        Kind::List(list) if !list.is_empty() => Some(std::mem::take(list)),
-        Kind::Null | Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => None,
+/// The nodes that the parser has left in the tree: those of a list that something refers to.
+fn left_over<'t>(tree: &mut Tree<'t>) -> Vec<Tree<'t>> {
+    let Kind::Map(entries) = &mut tree.kind else { return Vec::new() };
+    match entries.iter_mut().find(|(key, _)| key.is_key(NODES)) {
+        Some((_, Tree { kind: Kind::List(list), .. })) => std::mem::take(list),
+        _ => Vec::new(),
     }
 }
 
@@ -244,34 +281,35 @@ fn bad_name(at: Span, error: &omne_events::NameError, faults: &mut Faults) {
     faults.add(Code::BadName, at, error.to_string());
 }
 
-/// The whole pipe as JSON, and where each node stands in it.
-fn definition(tree: &Tree<'_>) -> Definition {
-    let mut json = String::from("{");
-    let mut nodes = Vec::new();
-    let Kind::Map(entries) = &tree.kind else { return Definition { json, nodes } };
+/// The whole pipe as JSON, and where each node stands in it: `nodes` with what is around them.
+fn definition(tree: &Tree<'_>, mut nodes: String, mut places: Vec<Range<u32>>) -> Definition {
+    let (mut before, mut after) = (String::from("{"), String::new());
+    let mut around = &mut before;
+    let entries = if let Kind::Map(entries) = &tree.kind { entries.as_slice() } else { &[] };
     for (place, (key, value)) in entries.iter().enumerate() {
         if place > 0 {
-            json.push(',');
+            around.push(',');
         }
-        let key = key.key_text();
-        write_text(&key, &mut json);
-        json.push(':');
-        match &value.kind {
-            Kind::List(list) if key == "nodes" => {
-                for (place, node) in list.iter().enumerate() {
-                    json.push(if place > 0 { ',' } else { '[' });
-                    let from = json.len();
-                    node.write_json(&mut json);
-                    nodes.push(from..json.len());
-                }
-                json.push(']');
-            }
-            _ => value.write_json(&mut json),
+        write_text(&key.key_text(), around);
+        around.push(':');
+        if key.is_key(NODES) && matches!(value.kind, Kind::List(_)) {
+            around.push('[');
+            around = &mut after;
+            around.push(']');
+        } else {
+            value.write_json(around);
         }
     }
-    json.push('}');
-    json.shrink_to_fit();
-    Definition { json, nodes }
+    around.push('}');
+    let shift = u32::try_from(before.len()).unwrap_or(u32::MAX);
+    for place in &mut places {
+        *place = place.start.saturating_add(shift)..place.end.saturating_add(shift);
+    }
+    nodes.insert_str(0, &before);
+    nodes.push_str(&after);
+    nodes.shrink_to_fit();
+    places.shrink_to_fit();
+    Definition { json: nodes, nodes: places }
 }
 
 /// Where `needle` stands in the value that begins at `at`; the value's own place when it can't be found.

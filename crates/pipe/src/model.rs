@@ -41,7 +41,7 @@ pub struct Pipe {
 pub(crate) struct Definition {
     pub(crate) json: String,
     /// Where each node stands in it.
-    pub(crate) nodes: Vec<Range<usize>>,
+    pub(crate) nodes: Vec<Range<u32>>,
 }
 
 impl Pipe {
@@ -115,7 +115,8 @@ impl Pipe {
     }
     /// One node's definition as compact JSON.
     pub fn node_definition(&self, node: NodeIx) -> &str {
-        &self.definition.json[self.definition.nodes[node.place()].clone()]
+        let Range { start, end } = self.definition.nodes[node.place()];
+        &self.definition.json[start as usize..end as usize]
     }
 }
 

@@ -74,12 +74,12 @@ impl Source {
         Ok(source)
     }
 
-    /// A definition that came from a log.
-    pub(crate) fn definition(text: &str) -> Self {
+    /// A definition that came from a log: nothing in it has a place that could be shown.
+    pub(crate) fn definition() -> Self {
         Self {
             name: "definition".into(),
-            text: text.to_owned(),
-            yaml: 0..text.len(),
+            text: String::new(),
+            yaml: 0..0,
             first_line: 1,
             line_starts: OnceCell::new(),
         }

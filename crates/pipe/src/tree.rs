@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    Deserializer,
+    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Number, Value};
 
@@ -18,6 +18,9 @@ pub struct Span {
     /// In characters; at least 1 when shown.
     pub length: u32,
 }
+
+/// The key of a pipe's nodes.
+pub(crate) const NODES: &str = "nodes";
 
 /// A value with its place.
 #[derive(Debug, Clone)]
@@ -125,6 +128,11 @@ impl Tree<'_> {
         }
     }
 
+    /// Whether this is the key `name`.
+    pub(crate) fn is_key(&self, name: &str) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, .. } if text == name)
+    }
+
     /// The text of a key, whatever it is.
     pub(crate) fn key_text(&self) -> String {
         match &self.kind {
@@ -135,55 +143,88 @@ impl Tree<'_> {
     }
 }
 
-/// A tree without places, of JSON.
-impl<'de> Deserialize<'de> for Tree<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor).map(|kind| Tree { at: Span::default(), kind })
+/// A JSON document as a tree without places, whose nodes are given to `node` as [`crate::yaml::parse`] does.
+///
+/// # Errors
+/// When it is not JSON.
+pub(crate) fn parse_json<'s>(
+    json: &'s str,
+    node: &mut dyn FnMut(Tree<'s>),
+) -> Result<Tree<'s>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let tree = Json::Root(node).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(tree)
+}
+
+/// What part of a document comes next.
+enum Json<'n, 's> {
+    /// All of it.
+    Root(&'n mut dyn FnMut(Tree<'s>)),
+    /// The value that should be the list of nodes.
+    Nodes(&'n mut dyn FnMut(Tree<'s>)),
+    /// Any other value.
+    Other,
+}
+
+impl<'s> DeserializeSeed<'s> for Json<'_, 's> {
+    type Value = Tree<'s>;
+
+    fn deserialize<D: Deserializer<'s>>(self, deserializer: D) -> Result<Tree<'s>, D::Error> {
+        deserializer.deserialize_any(self).map(|kind| Tree { at: Span::default(), kind })
     }
 }
 
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Kind<'de>;
+impl<'s> Visitor<'s> for Json<'_, 's> {
+    type Value = Kind<'s>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("JSON")
     }
-    fn visit_unit<E>(self) -> Result<Kind<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Kind<'s>, E> {
         Ok(Kind::Null)
     }
-    fn visit_bool<E>(self, truth: bool) -> Result<Kind<'de>, E> {
+    fn visit_bool<E>(self, truth: bool) -> Result<Kind<'s>, E> {
         Ok(Kind::Scalar { text: Cow::Borrowed(if truth { "true" } else { "false" }), plain: true })
     }
-    fn visit_i64<E>(self, number: i64) -> Result<Kind<'de>, E> {
+    fn visit_i64<E>(self, number: i64) -> Result<Kind<'s>, E> {
         Ok(Kind::Scalar { text: number.to_string().into(), plain: true })
     }
-    fn visit_u64<E>(self, number: u64) -> Result<Kind<'de>, E> {
+    fn visit_u64<E>(self, number: u64) -> Result<Kind<'s>, E> {
         Ok(Kind::Scalar { text: number.to_string().into(), plain: true })
     }
-    fn visit_f64<E>(self, number: f64) -> Result<Kind<'de>, E> {
+    fn visit_f64<E>(self, number: f64) -> Result<Kind<'s>, E> {
         let text = Number::from_f64(number).map_or_else(String::new, |number| number.to_string());
         Ok(Kind::Scalar { text: text.into(), plain: true })
     }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Kind<'de>, E> {
+    fn visit_borrowed_str<E>(self, text: &'s str) -> Result<Kind<'s>, E> {
         Ok(Kind::Scalar { text: Cow::Borrowed(text), plain: false })
     }
-    fn visit_str<E>(self, text: &str) -> Result<Kind<'de>, E> {
+    fn visit_str<E>(self, text: &str) -> Result<Kind<'s>, E> {
         Ok(Kind::Scalar { text: Cow::Owned(text.to_owned()), plain: false })
     }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Kind<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'s>>(self, mut access: A) -> Result<Kind<'s>, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(item);
+        if let Json::Nodes(node) = self {
+            while let Some(item) = access.next_element_seed(Json::Other)? {
+                node(item);
+            }
+        } else {
+            while let Some(item) = access.next_element_seed(Json::Other)? {
+                items.push(item);
+            }
+            items.shrink_to_fit();
         }
-        items.shrink_to_fit();
         Ok(Kind::List(items))
     }
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Kind<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'s>>(mut self, mut access: A) -> Result<Kind<'s>, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = access.next_entry()? {
-            entries.push(entry);
+        while let Some(key) = access.next_key_seed(Json::Other)? {
+            let part = match &mut self {
+                Json::Root(node) if key.is_key(NODES) => Json::Nodes(&mut **node),
+                _ => Json::Other,
+            };
+            entries.push((key, access.next_value_seed(part)?));
         }
         entries.shrink_to_fit();
         Ok(Kind::Map(entries))

@@ -7,7 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use crate::{
     codes::Code,
     diagnostic::Diagnostic,
-    tree::{Kind, Span, Tree},
+    tree::{Kind, NODES, Span, Tree},
 };
 
 /// Pipes nest five deep; whoever nests deeper than this means harm.
@@ -16,8 +16,16 @@ const MOST_DEPTH: usize = 64;
 const MOST_ALIASED: usize = 10_000;
 
 /// The first document of `text`, which begins at line `first_line` of its file.
-pub(crate) fn parse(text: &str, first_line: u32) -> Result<Tree<'_>, Diagnostic> {
-    let mut builder = Builder { first_line, ..Builder::default() };
+///
+/// The pipe's nodes are given to `node` one by one as they end, and the list that is left in the document is empty: there
+/// may be 100,000 of them. Only a list that other places refer to stays whole.
+pub(crate) fn parse<'s>(
+    text: &'s str,
+    first_line: u32,
+    node: &mut dyn FnMut(Tree<'s>),
+) -> Result<Tree<'s>, Diagnostic> {
+    let mut builder =
+        Builder { first_line, open: Vec::new(), anchors: FxHashMap::default(), aliased: 0, root: None, node };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
@@ -43,13 +51,13 @@ pub(crate) fn values(text: &str) -> Result<serde_json::Value, String> {
     serde_yaml::from_str(text).map_err(|error| error.to_string())
 }
 
-#[derive(Default)]
-struct Builder<'s> {
+struct Builder<'s, 'n> {
     first_line: u32,
     open: Vec<Open<'s>>,
     anchors: FxHashMap<usize, Tree<'s>>,
     aliased: usize,
     root: Option<Tree<'s>>,
+    node: &'n mut dyn FnMut(Tree<'s>),
 }
 
 /// A list or map that is not closed yet.
@@ -60,7 +68,7 @@ struct Open<'s> {
     kind: Kind<'s>,
 }
 
-impl<'s> Builder<'s> {
+impl<'s> Builder<'s, '_> {
     fn place(&self, line: usize, column: usize, length: usize) -> Span {
         let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Span {
@@ -137,7 +145,21 @@ impl<'s> Builder<'s> {
         self.put(tree);
     }
 
+    /// Whether what ends now is a node of the pipe.
+    fn in_nodes(&self) -> bool {
+        let [Open { kind: Kind::Map(before), key: Some(key), .. }, Open { kind: Kind::List(_), anchor: 0, .. }] =
+            self.open.as_slice()
+        else {
+            return false;
+        };
+        // A second list of them is a fault, and nothing of it counts.
+        key.is_key(NODES) && !before.iter().any(|(key, _)| key.is_key(NODES))
+    }
+
     fn put(&mut self, tree: Tree<'s>) {
+        if self.in_nodes() {
+            return (self.node)(tree);
+        }
         match self.open.last_mut() {
             None => self.root = Some(tree),
             Some(Open { kind: Kind::List(items), .. }) => items.push(tree),
@@ -198,13 +220,31 @@ pub(crate) fn write(value: &impl serde::Serialize) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    fn whole(text: &str) -> Result<Tree<'_>, Diagnostic> {
+        parse(text, 1, &mut |_| panic!("this document has no nodes"))
+    }
+
     fn json(text: &str) -> String {
-        parse(text, 1).unwrap().to_json().to_string()
+        whole(text).unwrap().to_json().to_string()
+    }
+
+    #[test]
+    fn nodes_are_given_out_one_by_one() {
+        let mut nodes = Vec::new();
+        let text = "a: {nodes: [0]}\nnodes:\n- {id: x}\n- y\nb: [1]\n";
+        let rest = parse(text, 1, &mut |node| nodes.push(node.to_json().to_string())).unwrap();
+        assert_eq!(nodes, [r#"{"id":"x"}"#, r#""y""#]);
+        assert_eq!(rest.to_json().to_string(), r#"{"a":{"nodes":[0]},"nodes":[],"b":[1]}"#);
+    }
+
+    #[test]
+    fn a_list_of_nodes_that_something_refers_to_stays_whole() {
+        assert_eq!(json("nodes: &n [1]\nb: *n"), r#"{"nodes":[1],"b":[1]}"#);
     }
 
     #[test]
     fn a_document_keeps_its_order_and_its_places() {
-        let tree = parse("b: 1\na: [x, 'y']\n", 1).unwrap();
+        let tree = whole("b: 1\na: [x, 'y']\n").unwrap();
         assert_eq!(tree.to_json().to_string(), r#"{"b":1,"a":["x","y"]}"#);
         let Kind::Map(entries) = &tree.kind else { panic!() };
         let Kind::List(items) = &entries[1].1.kind else { panic!() };
@@ -229,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_second_document_is_refused() {
-        let fault = parse("a: 1\n---\nb: 2\n", 1).unwrap_err();
+        let fault = whole("a: 1\n---\nb: 2\n").unwrap_err();
         assert_eq!((fault.code, fault.at.unwrap().line), (Code::Syntax, 2));
         assert_eq!(json("---\na: 1\n...\n"), r#"{"a":1}"#);
     }
@@ -241,23 +281,23 @@ mod tests {
             let inner = vec![format!("*a{}", level - 1); 9].join(",");
             text += &format!("a{level}: &a{level} [{inner}]\n");
         }
-        assert_eq!(parse(&text, 1).unwrap_err().code, Code::Aliases);
+        assert_eq!(whole(&text).unwrap_err().code, Code::Aliases);
     }
 
     #[test]
     fn deep_nesting_is_refused_without_using_the_stack() {
-        assert_eq!(parse(&"[".repeat(1_000_000), 1).unwrap_err().code, Code::Depth);
-        assert_eq!(parse(&"{a: ".repeat(1_000_000), 1).unwrap_err().code, Code::Depth);
+        assert_eq!(whole(&"[".repeat(1_000_000)).unwrap_err().code, Code::Depth);
+        assert_eq!(whole(&"{a: ".repeat(1_000_000)).unwrap_err().code, Code::Depth);
     }
 
     #[test]
     fn an_alias_of_what_contains_it_is_refused() {
-        assert!(parse("a: &a [*a]", 1).is_err());
+        assert!(whole("a: &a [*a]").is_err());
     }
 
     #[test]
     fn a_fault_names_line_and_column_of_the_whole_file() {
-        let fault = parse("a: [1\nb: 2", 5).unwrap_err();
+        let fault = parse("a: [1\nb: 2", 5, &mut |_| {}).unwrap_err();
         assert_eq!(fault.code, Code::Syntax);
         assert!(fault.at.unwrap().line >= 5);
     }
