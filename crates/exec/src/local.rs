@@ -250,7 +250,10 @@ impl LocalExecutor {
         if let Some(at_gate) = &attempt.at_gate {
             return self.begin_at_gate(&attempt, at_gate, emitted);
         }
-        self.forget_question(&node.id);
+        if attempt.number > 1 {
+            // What was kept of an earlier attempt's question is for nobody.
+            self.forget_question(&node.id);
+        }
         let Some(attempt) = self.ask_before(attempt) else { return Ok(()) };
         let goes_on = attempt.ask.as_ref().is_some_and(|ask| ask.goes_on.is_some());
         if attempt.number > 1 && !goes_on {

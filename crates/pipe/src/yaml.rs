@@ -147,8 +147,10 @@ impl<'s> Builder<'s, '_> {
 
     /// Whether what ends now is a node of the pipe.
     fn in_nodes(&self) -> bool {
-        let [Open { kind: Kind::Map(before), key: Some(key), .. }, Open { kind: Kind::List(_), anchor: 0, .. }] =
-            self.open.as_slice()
+        let [
+            Open { kind: Kind::Map(before), key: Some(key), .. },
+            Open { kind: Kind::List(_), anchor: 0, .. },
+        ] = self.open.as_slice()
         else {
             return false;
         };

@@ -10,18 +10,31 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use sha2::Digest as _;
 
+use self::flood::Flood;
+use crate::Waker;
+
+mod flood;
+
 /// How much of the end is kept for messages, in bytes.
 const TAIL: usize = 1024;
+/// How much a process prints before a thread of its own copies the rest, in bytes.
+const FLOOD: u64 = 16 * 1024;
+/// What a pipe holds that was widened, in bytes.
+const PIPE: usize = 256 * 1024;
 /// How often one stream is read in one go, so that a flood of one does not starve the others.
 const READS_IN_A_ROW: usize = 16;
 
 /// Where a stream goes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub enum Sink {
     /// Into this file, made with the first byte; what stood there before is replaced.
     File(PathBuf),
@@ -30,6 +43,7 @@ pub enum Sink {
     /// To whoever waits, piece by piece as it comes; only its tail is kept.
     Relay,
     /// Only its tail is kept.
+    #[default]
     Tail,
     /// Only so many of its last bytes are kept.
     Ring(usize),
@@ -72,9 +86,140 @@ pub(crate) enum Pumped {
     Full,
 }
 
-/// One stream of one process.
+/// How many bytes a process may still print, on both of its streams together.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget(Arc<AtomicU64>);
+
+impl Budget {
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(bytes)))
+    }
+
+    /// As many of `wanted` bytes as are left; they are gone then.
+    fn spend(&self, wanted: usize) -> usize {
+        let spent = |left: u64| Some(left.saturating_sub(wanted as u64));
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spent).unwrap_or_default();
+        wanted.min(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+}
+
+/// One stream of one process. What prints much is copied by a thread of its own, so that two floods don't wait for each
+/// other, and nothing else for them.
 #[derive(Debug)]
 pub(crate) struct Capture {
+    flow: Flow,
+    budget: Budget,
+}
+
+#[derive(Debug)]
+enum Flow {
+    Here(Stream),
+    Away(Flood),
+}
+
+impl Capture {
+    pub(crate) fn new(pipe: OwnedFd, sink: Sink, budget: Budget) -> io::Result<Self> {
+        // A new pipe has no other flags that could be lost.
+        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+        let stream = Stream {
+            pipe: Some(pipe.into()),
+            sink,
+            file: None,
+            hasher: None,
+            bytes: 0,
+            tail: VecDeque::new(),
+        };
+        Ok(Self { flow: Flow::Here(stream), budget })
+    }
+
+    /// What to wait for before the next [`Self::pump`]; nothing when a thread does that.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.flow {
+            Flow::Here(stream) => stream.pipe.as_ref().map(AsFd::as_fd),
+            Flow::Away(_) => None,
+        }
+    }
+
+    /// Whether its thread is done, so that the next [`Self::pump`] tells what came of it.
+    pub(crate) fn is_back(&self) -> bool {
+        matches!(&self.flow, Flow::Away(flood) if flood.is_done())
+    }
+
+    /// Nothing more is wanted.
+    pub(crate) fn close(&mut self) {
+        match &mut self.flow {
+            Flow::Here(stream) => stream.close(),
+            Flow::Away(flood) => flood.stop(),
+        }
+    }
+
+    /// Copies what is there. What is relayed is added to `relayed`. The thread that may take over wakes with what
+    /// `waker` gives.
+    pub(crate) fn pump(
+        &mut self,
+        buffer: &mut [u8],
+        relayed: &mut Vec<u8>,
+        waker: impl FnOnce() -> io::Result<Waker>,
+    ) -> io::Result<Pumped> {
+        match &mut self.flow {
+            Flow::Here(stream) => {
+                let pumped = stream.pump(buffer, &self.budget, relayed)?;
+                if stream.is_flood() && matches!(pumped, Pumped::More | Pumped::Dry) {
+                    // Without a thread it goes on here.
+                    if let Ok(flood) = waker().and_then(|waker| Flood::new(stream, &self.budget, waker)) {
+                        self.flow = Flow::Away(flood);
+                    }
+                }
+                Ok(pumped)
+            }
+            Flow::Away(_) => self.take_back().unwrap_or(Ok(Pumped::Dry)),
+        }
+    }
+
+    /// Copies what is still there; nobody is left who could write more. `None` when a thread has not done so yet.
+    pub(crate) fn pump_rest(
+        &mut self,
+        buffer: &mut [u8],
+        relayed: &mut Vec<u8>,
+    ) -> Option<io::Result<Pumped>> {
+        match &mut self.flow {
+            Flow::Here(stream) => {
+                let pumped = stream.pump_rest(buffer, &self.budget, relayed);
+                stream.close();
+                Some(pumped)
+            }
+            Flow::Away(flood) => {
+                flood.stop();
+                self.take_back()
+            }
+        }
+    }
+
+    /// What came of the thread, if it is done.
+    fn take_back(&mut self) -> Option<io::Result<Pumped>> {
+        let Flow::Away(flood) = &mut self.flow else { return None };
+        if !flood.is_done() {
+            return None;
+        }
+        let (stream, pumped) = flood.take_back();
+        self.flow = Flow::Here(stream);
+        Some(pumped)
+    }
+
+    pub(crate) fn finish(self) -> Captured {
+        match self.flow {
+            Flow::Here(stream) => stream.finish(),
+            Flow::Away(mut flood) => {
+                flood.stop();
+                flood.take_back().0.finish()
+            }
+        }
+    }
+}
+
+/// Where a stream comes from, where it goes, and what is known of it.
+#[derive(Debug, Default)]
+struct Stream {
     pipe: Option<File>,
     sink: Sink,
     file: Option<File>,
@@ -83,28 +228,18 @@ pub(crate) struct Capture {
     tail: VecDeque<u8>,
 }
 
-impl Capture {
-    pub(crate) fn new(pipe: OwnedFd, sink: Sink) -> io::Result<Self> {
-        // A new pipe has no other flags that could be lost.
-        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-        Ok(Self { pipe: Some(pipe.into()), sink, file: None, hasher: None, bytes: 0, tail: VecDeque::new() })
-    }
-
-    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
-    }
-
-    pub(crate) fn close(&mut self) {
+impl Stream {
+    fn close(&mut self) {
         self.pipe = None;
     }
 
-    /// Copies what is there, at most `budget` bytes; the budget is reduced by it. What is relayed is added to `relayed`.
-    pub(crate) fn pump(
-        &mut self,
-        buffer: &mut [u8],
-        budget: &mut u64,
-        relayed: &mut Vec<u8>,
-    ) -> io::Result<Pumped> {
+    /// Whether it is worth a thread of its own.
+    fn is_flood(&self) -> bool {
+        self.bytes > FLOOD && matches!(self.sink, Sink::File(_) | Sink::Append(_))
+    }
+
+    /// Copies what is there.
+    fn pump(&mut self, buffer: &mut [u8], budget: &Budget, relayed: &mut Vec<u8>) -> io::Result<Pumped> {
         for _ in 0..READS_IN_A_ROW {
             let Some(pipe) = &mut self.pipe else { return Ok(Pumped::Closed) };
             let read = match pipe.read(buffer) {
@@ -120,12 +255,11 @@ impl Capture {
             if self.bytes == 0 {
                 widen(pipe);
             }
-            let taken = read.min(usize::try_from(*budget).unwrap_or(usize::MAX));
+            let taken = budget.spend(read);
             self.take(&buffer[..taken])?;
             if matches!(self.sink, Sink::Relay) {
                 relayed.extend_from_slice(&buffer[..taken]);
             }
-            *budget -= taken as u64;
             if taken < read {
                 return Ok(Pumped::Full);
             }
@@ -133,8 +267,23 @@ impl Capture {
                 // Short of a full buffer the pipe was emptied; asking again would only say so.
                 return Ok(Pumped::Dry);
             }
+            if self.is_flood() {
+                return Ok(Pumped::More);
+            }
         }
         Ok(Pumped::More)
+    }
+
+    /// Copies what is still there. A process out of reach may hold the pipe and flood it: after a pipe's worth it is cut
+    /// off.
+    fn pump_rest(&mut self, buffer: &mut [u8], budget: &Budget, relayed: &mut Vec<u8>) -> io::Result<Pumped> {
+        let most = self.bytes + PIPE as u64;
+        loop {
+            match self.pump(buffer, budget, relayed)? {
+                Pumped::More if self.bytes <= most => {}
+                pumped => return Ok(pumped),
+            }
+        }
     }
 
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -172,7 +321,7 @@ impl Capture {
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> Captured {
+    fn finish(self) -> Captured {
         Captured {
             bytes: self.bytes,
             sha256: self.hasher.unwrap_or_default().finalize().into(),
@@ -189,7 +338,7 @@ fn at(path: &std::path::Path, verb: &str, error: &io::Error) -> io::Error {
 #[cfg(target_os = "linux")]
 fn widen(pipe: &File) {
     // Where the user's share of pipe memory is used up, the pipe stays as it is.
-    let _ = rustix::pipe::fcntl_setpipe_size(pipe, 1024 * 1024);
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE);
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -201,12 +350,12 @@ mod tests {
 
     fn captured(bytes: &[u8]) -> Captured {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let mut capture = Capture::new(reader, Sink::Tail).unwrap();
+        let mut capture = Capture::new(reader, Sink::Tail, Budget::new(1_000_000)).unwrap();
         let mut writer = File::from(writer);
         let mut buffer = [0; 100];
         for piece in bytes.chunks(70) {
             writer.write_all(piece).unwrap();
-            capture.pump(&mut buffer, &mut 1_000_000, &mut Vec::new()).unwrap();
+            capture.pump(&mut buffer, &mut Vec::new(), || unreachable!("no flood")).unwrap();
         }
         capture.finish()
     }

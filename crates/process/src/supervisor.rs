@@ -18,7 +18,7 @@ use rustix::{
 
 use crate::{
     Captured, Mark, Signal, Spec, Waker,
-    capture::{Capture, Pumped},
+    capture::{Budget, Capture, Pumped},
     kin::Kin,
     launch::{Launched, launch},
     signals::Signals,
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(5);
 /// From SIGKILL until a process that does not even die of that (it hangs in the kernel) is given up.
 const GIVE_UP: Duration = Duration::from_secs(10);
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// Tells the children of one supervisor apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +80,6 @@ struct Child {
     mark: Mark,
     stdout: Capture,
     stderr: Capture,
-    budget: u64,
     over_limit: bool,
     capture_error: Option<io::Error>,
     status: Option<ExitStatus>,
@@ -146,15 +145,15 @@ impl Supervisor {
         let Launched { pid, stdout, stderr } = launch(&spec, stdin)?;
         let token = Token(self.next);
         self.next += 1;
+        let budget = Budget::new(spec.output_limit);
         self.by_pid.insert(pid, token);
         self.children.insert(
             token,
             Child {
                 pid,
                 mark: spec.mark,
-                stdout: Capture::new(stdout, spec.stdout)?,
-                stderr: Capture::new(stderr, spec.stderr)?,
-                budget: spec.output_limit,
+                stdout: Capture::new(stdout, spec.stdout, budget.clone())?,
+                stderr: Capture::new(stderr, spec.stderr, budget)?,
                 over_limit: false,
                 capture_error: None,
                 status: None,
@@ -218,15 +217,22 @@ impl Supervisor {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let readable = self.poll(timeout)?;
+        let mut readable = self.poll(timeout)?;
         self.signals.drain();
         happenings.extend(self.signals.received().map(Happening::Signal));
+        let is_back = |child: &Child| child.stdout.is_back() || child.stderr.is_back();
+        let back = readable.len();
+        readable.extend(self.children.iter().filter(|(_, child)| is_back(child)).map(|(token, _)| *token));
+        let any_back = readable.len() > back;
         for token in readable {
             self.pump(token, happenings);
         }
         let mut unsettled = Vec::new();
-        if self.signals.child_ended() {
+        let ended = self.signals.child_ended();
+        if ended {
             self.reap();
+        }
+        if ended || any_back {
             unsettled
                 .extend(self.children.iter().filter(|(_, child)| child.status.is_some()).map(|(t, _)| *t));
         }
@@ -277,7 +283,7 @@ impl Supervisor {
         let mut full = false;
         let mut relayed = Vec::new();
         for stream in [&mut child.stdout, &mut child.stderr] {
-            match stream.pump(&mut self.buffer, &mut child.budget, &mut relayed) {
+            match stream.pump(&mut self.buffer, &mut relayed, || self.signals.waker()) {
                 Ok(Pumped::More | Pumped::Dry | Pumped::Closed) => {}
                 Ok(Pumped::Full) => full = true,
                 Err(error) => {
@@ -341,7 +347,9 @@ impl Supervisor {
             }
             return None;
         }
-        self.pump_rest(token, happenings);
+        if !self.pump_rest(token, happenings) {
+            return None;
+        }
         let child = self.children.remove(&token)?;
         self.kin.ended(token);
         Some(Ended {
@@ -354,31 +362,24 @@ impl Supervisor {
         })
     }
 
-    /// Reads what is still in the pipes; nobody is left who could write more.
-    fn pump_rest(&mut self, token: Token, happenings: &mut Vec<Happening>) {
-        let Some(child) = self.children.get_mut(&token) else { return };
+    /// Copies what is still in the pipes; nobody is left who could write more. Whether all of it is copied: a thread that
+    /// does so wakes this one.
+    fn pump_rest(&mut self, token: Token, happenings: &mut Vec<Happening>) -> bool {
+        let Some(child) = self.children.get_mut(&token) else { return true };
         let mut relayed = Vec::new();
+        let mut all = true;
         for stream in [&mut child.stdout, &mut child.stderr] {
-            // A process out of reach may hold the pipe and flood it: after a pipe's worth it is cut off.
-            for _ in 0..8 {
-                match stream.pump(&mut self.buffer, &mut child.budget, &mut relayed) {
-                    Ok(Pumped::More) => {}
-                    Ok(Pumped::Dry | Pumped::Closed) => break,
-                    Ok(Pumped::Full) => {
-                        child.over_limit = true;
-                        break;
-                    }
-                    Err(error) => {
-                        child.capture_error.get_or_insert(error);
-                        break;
-                    }
-                }
+            match stream.pump_rest(&mut self.buffer, &mut relayed) {
+                Some(Ok(Pumped::More | Pumped::Dry | Pumped::Closed)) => {}
+                Some(Ok(Pumped::Full)) => child.over_limit = true,
+                Some(Err(error)) => drop(child.capture_error.get_or_insert(error)),
+                None => all = false,
             }
-            stream.close();
         }
         if !relayed.is_empty() {
             happenings.push(Happening::Output(token, relayed));
         }
+        all
     }
 
     /// Brings up to date who was left behind by whom.

@@ -60,7 +60,7 @@ impl LocalExecutor {
         self.places.run_dir.join(format!("nodes/{node}.asked.json"))
     }
 
-    /// What was kept of an earlier attempt's question is for nobody.
+    /// Removes what was kept of a question that is answered, or is for nobody.
     pub(super) fn forget_question(&self, node: &NodeId) {
         // Usually there is none.
         let _ = fs::remove_file(self.asked_path(node));

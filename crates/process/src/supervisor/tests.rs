@@ -109,6 +109,22 @@ fn megabytes_pass_through_whole() {
 }
 
 #[test]
+fn a_flood_into_a_pipe_that_is_held_open_ends_with_its_script() {
+    let mut world = World::new();
+    let ended = world.run("sleep 100 & head -c 3000000 /dev/zero | tr '\\0' x");
+    assert!(ended.status.success());
+    assert_eq!(ended.stdout.bytes, 3_000_000);
+    assert_eq!(ended.stdout.tail, [b'x'; 1024]);
+}
+
+#[test]
+fn a_flood_on_both_streams_is_kept_whole() {
+    let mut world = World::new();
+    let ended = world.run("head -c 2000000 /dev/zero & head -c 1000000 /dev/zero >&2; wait");
+    assert_eq!((ended.stdout.bytes, ended.stderr.bytes), (2_000_000, 1_000_000));
+}
+
+#[test]
 fn a_program_that_does_not_exist_is_an_error_and_leaves_nothing() {
     let mut world = World::new();
     let mut spec = world.spec("");
