@@ -49,12 +49,14 @@ pub struct ToolCall {
     pub input_sha256: Digest,
     /// The call in one line.
     pub summary: Option<String>,
+    /// The tool's input.
+    pub input: Value,
 }
 
 impl ToolCall {
-    fn new(name: &str, id: &str, input: &Value) -> Self {
+    fn new(name: &str, id: &str, input: Value) -> Self {
         let input_sha256 = Digest::of(input.to_string());
-        Self { name: name.into(), id: id.to_owned(), input_sha256, summary: summary(input) }
+        Self { name: name.into(), id: id.to_owned(), input_sha256, summary: summary(&input), input }
     }
 }
 

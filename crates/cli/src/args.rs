@@ -205,9 +205,9 @@ pub(crate) struct Answer {
     /// A run: its id, an unambiguous part of it, or `@last`
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
-    /// The node that waits
+    /// The node that waits (default: the only one that does)
     #[arg(value_name = "NODE")]
-    pub(crate) node: String,
+    pub(crate) node: Option<String>,
     /// One of the answers that it offers
     #[arg(long, value_name = "OPTION")]
     pub(crate) option: Option<String>,

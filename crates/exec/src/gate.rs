@@ -1,6 +1,7 @@
 //! The gate after a node: a script of the volume that says yes by ending well.
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -31,8 +32,24 @@ pub fn gate_path(volume: &Path, name: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The program and arguments by which the gate `name` is run; `shell` runs a script that does not say what runs it.
+///
+/// # Errors
+/// Why it can't be used, for people.
+pub fn gate_command(
+    volume: &Path,
+    name: &str,
+    shell: impl Into<PathBuf>,
+) -> Result<(PathBuf, Vec<OsString>), String> {
+    let script = gate_path(volume, name)?;
+    Ok(match names_its_interpreter(&script) {
+        true => (script, Vec::new()),
+        false => (shell.into(), vec![script.into()]),
+    })
+}
+
 /// Whether a script is executable and begins with `#!`: then it is run by what it names, else by `sh`.
-pub(crate) fn names_its_interpreter(script: &Path) -> bool {
+fn names_its_interpreter(script: &Path) -> bool {
     use std::{io::Read, os::unix::fs::PermissionsExt};
     let mut begin = [0; 2];
     std::fs::File::open(script).is_ok_and(|mut file| {

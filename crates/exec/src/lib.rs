@@ -12,10 +12,10 @@ mod outputs;
 mod port;
 
 pub use agent::{Ask, Bash, Funds, GoesOn, Recording, RecordingError};
-pub use gate::{GATE_TIMEOUT, gate_path};
+pub use gate::{GATE_TIMEOUT, gate_command, gate_path};
 pub use local::{LocalExecutor, Places, tools::ask_back};
 pub use outputs::{OutputsError, parse_outputs};
-pub use port::{AtGate, Attempt, BEFORE, Decision, Emitted, EndReason, Execute, ExecuteError, Refusal};
+pub use port::{Asker, AtGate, Attempt, BeforeRun, Decision, Emitted, EndReason, Execute, ExecuteError};
 
 use omne_process::Mark;
 

@@ -30,7 +30,7 @@ use crate::{
         verdict::{self, Cause, Failure},
     },
     outputs::take_outputs,
-    port::{Attempt, Emitted, EndReason, ExecuteError},
+    port::{Asker, Attempt, BeforeRun, Emitted, EndReason, ExecuteError},
 };
 
 mod agents;
@@ -121,8 +121,8 @@ pub struct LocalExecutor {
     pending: HashMap<FireId, hooked::Pending>,
     /// Steps that wait for people, because hooks or rules asked them.
     held: HashMap<NodeIx, held::Held>,
-    /// Why the run may not begin.
-    refusal: Option<String>,
+    /// What hooks said to the run.
+    before_run: BeforeRun,
     /// Why nothing new begins.
     ending: Option<EndReason>,
     /// The directory of captures and outputs, open: nearly every look into it finds nothing, and should be quick.
@@ -161,7 +161,7 @@ impl LocalExecutor {
             door: None,
             pending: HashMap::new(),
             held: HashMap::new(),
-            refusal: None,
+            before_run: BeforeRun::Begin,
             ending: None,
         })
     }
@@ -244,7 +244,7 @@ impl LocalExecutor {
     fn begin(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
-        if attempt.at_gate.as_ref().is_some_and(|at_gate| at_gate.before) {
+        if attempt.at_gate.as_ref().is_some_and(|at_gate| at_gate.asker != Asker::Gate) {
             return self.begin_after_question(attempt, emitted);
         }
         if let Some(at_gate) = &attempt.at_gate {

@@ -21,7 +21,7 @@ pub struct Attempt {
     pub env: Vec<(String, String)>,
     /// What an AI node asks.
     pub ask: Option<Box<Ask>>,
-    /// It had come to its gate already, which asked people.
+    /// It had come to a question to people already.
     pub at_gate: Option<AtGate>,
     /// People, or hooks, have said that it may begin: nobody is asked again.
     pub approved: Option<()>,
@@ -37,18 +37,49 @@ pub struct Attempt {
     pub timeout: Option<Duration>,
 }
 
-/// Why a run may not begin.
+/// What hooks say to a run before it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal(pub String);
+pub enum BeforeRun {
+    /// It may begin.
+    Begin,
+    /// It may not, for this reason.
+    Refused(String),
+    /// People decide.
+    Asked(Question),
+}
 
-/// The gate in the log of a question that a hook or rule asks before a step.
-pub const BEFORE: &str = "hook";
+/// Who asked people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A gate, after its node.
+    Gate,
+    /// A hook or rule, before a step.
+    Step,
+    /// A hook, before the run; the node is the first that would start.
+    Run,
+}
 
-/// Where a node stands whose gate asked people.
+impl Asker {
+    /// By the gate that is in the log.
+    pub fn of(gate: &str) -> Self {
+        [Self::Step, Self::Run].into_iter().find(|asker| asker.gate() == Some(gate)).unwrap_or(Self::Gate)
+    }
+
+    /// What stands in the log where gates have their names; no gate can be called so.
+    pub fn gate(self) -> Option<&'static str> {
+        match self {
+            Self::Gate => None,
+            Self::Step => Some("@hook"),
+            Self::Run => Some("@run"),
+        }
+    }
+}
+
+/// Where a node stands that asked people.
 #[derive(Debug, Clone)]
 pub struct AtGate {
-    /// It was a hook or rule that asked, before a step.
-    pub before: bool,
+    /// Who asked.
+    pub asker: Asker,
     /// What was asked.
     pub question: Question,
     /// What they said, if they have.
@@ -120,7 +151,7 @@ pub trait Execute {
     fn decide(&mut self, node: NodeIx, decision: &Decision, emitted: &mut Vec<Emitted>);
 
     /// Starts hooks, asks them whether a run with these inputs may begin, and waits for their answer. Without inputs
-    /// nobody is asked: it had begun before.
+    /// nobody is asked: it had begun before, or had asked people.
     ///
     /// # Errors
     /// When nothing can be waited for.
@@ -128,7 +159,7 @@ pub trait Execute {
         &mut self,
         inputs: Option<serde_json::Value>,
         emitted: &mut Vec<Emitted>,
-    ) -> Result<Option<Refusal>, ExecuteError>;
+    ) -> Result<BeforeRun, ExecuteError>;
 
     /// Tells hooks that the run ends, and waits until they were told.
     ///

@@ -390,6 +390,7 @@ impl Host {
             event: fire.event.as_str().into(),
             hook: config.command.clone(),
             node_id: fire.subject.node_id.clone(),
+            tool_use_id: None,
             decision: HookVerdict::Allow,
             latency_us,
             reason: None,

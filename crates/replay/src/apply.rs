@@ -140,6 +140,7 @@ impl RunState {
             }
             Event::NodeStarted(started) => self.node_started(started, record.at),
             Event::NodeSpawned(spawned) => {
+                self.begun = true;
                 let node = self.running_node(&spawned.node_id, spawned.attempt, kind)?;
                 self.nodes[node].pid = Some(spawned.pid);
                 Ok(())
@@ -393,6 +394,7 @@ impl RunState {
     }
 
     fn node_completed(&mut self, completed: &NodeCompleted, at: Timestamp) -> Result<(), Violation> {
+        self.begun = true;
         let place = self.running_node(&completed.node_id, completed.attempt, "node.completed")?;
         let record = &mut self.nodes[place];
         // One that waits for people is counted as waiting already.

@@ -261,6 +261,8 @@ pub struct RunState {
     /// Ids and kinds in order, and places by id, where there is no pipe.
     pub(crate) loose: Vec<(NodeId, NodeKind)>,
     pub(crate) loose_index: FxHashMap<NodeId, usize>,
+    /// Whether a process of a node was ever started.
+    pub(crate) begun: bool,
     /// How many nodes are running.
     pub(crate) running: usize,
     /// Whether definitions are passed over.
@@ -328,6 +330,10 @@ impl RunState {
     /// How often it was resumed.
     pub fn resumes(&self) -> u32 {
         self.resumes
+    }
+    /// Whether a process of a node was ever started, or a node completed without one.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
     /// Its inputs.
     pub fn inputs(&self) -> &Values {

@@ -23,8 +23,8 @@ const REFUSALS: [&str; 6] = ["no", "reject", "deny", "cancel", "abort", "stop"];
 /// An answer to a node.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The node.
-    pub node: String,
+    /// The node; else the only one that waits.
+    pub node: Option<String>,
     /// One of its options; else the first that fits.
     pub option: Option<String>,
     /// Whether it may go on.
@@ -50,6 +50,12 @@ pub enum DecisionError {
     /// The run has no such node.
     #[error("the run has no node `{0}`")]
     NoNode(String),
+    /// No node was named, and none waits.
+    #[error("no node of the run waits for a decision")]
+    NobodyWaits,
+    /// No node was named, and several wait.
+    #[error("several nodes wait for a decision: {}", .0.join(", "))]
+    SeveralWait(Vec<String>),
     /// It asks nothing.
     #[error("`{node}` does not wait for a decision: it is {state}")]
     NotWaiting {
@@ -86,7 +92,10 @@ pub fn approves(option: &str) -> bool {
 
 /// The event of an answer.
 fn decided(state: &RunState, answer: &Answer) -> Result<GateDecided, DecisionError> {
-    let node = answer.node.as_str();
+    let node = match &answer.node {
+        Some(node) => node.as_str(),
+        None => only_one_that_waits(state)?,
+    };
     let index = state.find(node).ok_or_else(|| DecisionError::NoNode(node.to_owned()))?;
     let record = state.node(index);
     let gate = record.gate().filter(|gate| record.phase == NodePhase::Waiting && gate.is_waiting());
@@ -125,6 +134,16 @@ fn decided(state: &RunState, answer: &Answer) -> Result<GateDecided, DecisionErr
         by: answer.by.clone(),
         comment: answer.comment.clone(),
     })
+}
+
+fn only_one_that_waits(state: &RunState) -> Result<&str, DecisionError> {
+    let waiting = state.nodes().filter(|(_, _, record)| record.phase == NodePhase::Waiting);
+    let ids: Vec<&str> = waiting.map(|(id, _, _)| id.as_str()).collect();
+    match ids[..] {
+        [id] => Ok(id),
+        [] => Err(DecisionError::NobodyWaits),
+        _ => Err(DecisionError::SeveralWait(ids.into_iter().map(str::to_owned).collect())),
+    }
 }
 
 /// The answer that counts when nobody gave one in time.
@@ -168,41 +187,41 @@ pub(crate) fn take_answers(run: &RunDir) -> Vec<GateDecided> {
     answers
 }
 
-/// Answers a node that waits.
+/// Answers a node that waits. Which one it was, and who wrote it down.
 pub fn decide(
     run: &RunDir,
     answer: &Answer,
     clock: &dyn Clock,
     ids: Box<dyn IdGen>,
-) -> Result<Decided, RunError> {
+) -> Result<(NodeId, Decided), RunError> {
     match OwnedLog::take(run) {
         Err(RunError::Open(OpenError::Owned { path, pid })) => {
             let Some(owner) = pid else { return Err(OpenError::Owned { path, pid }.into()) };
-            leave(run, answer, owner)?;
-            Ok(Decided::ByOwner)
+            Ok((leave(run, answer, owner)?, Decided::ByOwner))
         }
         Err(error) => Err(error),
         Ok((log, mut state)) => {
             let event = decided(&state, answer)?;
+            let node = event.node_id.clone();
             let (mut log, _) = log.go_on(ids)?;
             let record = log.append(clock.now(), event.into())?;
             state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;
             log.flush_and_sync()?;
-            Ok(Decided::Here)
+            Ok((node, Decided::Here))
         }
     }
 }
 
 /// Leaves an answer where the runner finds it, and waits until it is taken.
-fn leave(run: &RunDir, answer: &Answer, owner: u32) -> Result<(), RunError> {
+fn leave(run: &RunDir, answer: &Answer, owner: u32) -> Result<NodeId, RunError> {
     let folded = omne_events::LogReader::open(&run.log())
         .map_err(omne_replay::FoldError::Read)
         .and_then(|mut reader| omne_replay::fold(RunState::new(), &mut reader, None, |_, _| {}))
         .map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?;
     let event = decided(&folded.state, answer)?;
     let directory = directory(run);
-    let path = directory.join(format!("{}.json", answer.node));
-    let new = directory.join(format!("{}.new", answer.node));
+    let path = directory.join(format!("{}.json", event.node_id));
+    let new = directory.join(format!("{}.new", event.node_id));
     let write = || -> io::Result<()> {
         fs::create_dir_all(&directory)?;
         fs::write(&new, serde_json::to_vec(&event)?)?;
@@ -219,5 +238,5 @@ fn leave(run: &RunDir, answer: &Answer, owner: u32) -> Result<(), RunError> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Ok(())
+    Ok(event.node_id)
 }

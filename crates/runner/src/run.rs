@@ -1,14 +1,19 @@
 //! The loop: everything that can happen comes in by one door, is recorded,
 //! believed, and only then acted upon.
 
-use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::Duration,
+};
 
 use omne_dag::{Fired, NodeIx};
 use omne_events::{
     Clock, Durability, ErrorKind, Event, GateDecided, LogWriter, NodeId, NodeSkipped, PipeCompleted,
     PipeInterrupted, PipeParked, Recorded, milliseconds,
 };
-use omne_exec::{Emitted, EndReason, Execute};
+use omne_exec::{Decision, Emitted, EndReason, Execute};
+use omne_hooks::Question;
 use omne_pipe::{Identities, format_duration};
 use omne_process::Signal;
 use omne_replay::{NodePhase, RunState};
@@ -85,7 +90,20 @@ pub(crate) struct Run<'a> {
     pub(crate) roster: Roster,
 }
 
+/// Whether the run may begin is up to people.
+#[derive(Debug, PartialEq, Eq)]
+enum First {
+    /// They have to be asked: the first node that may start waits for their answer.
+    Asks(Question),
+    /// This one waits for it, and all others with it.
+    Waits(NodeIx),
+}
+
 struct Queues {
+    /// What comes before everything else.
+    first: Option<First>,
+    /// Approved by people, and waiting for room.
+    approved: VecDeque<(NodeIx, Decision)>,
     /// May start now, in the pipe's order.
     ready: BinaryHeap<Reverse<NodeIx>>,
     /// May start once the log is on disk up to that event.
@@ -110,6 +128,8 @@ impl Run<'_> {
             return Err(RunError::Plan(omne_replay::PlanError::NoDefinition));
         };
         let mut queues = Queues {
+            first: None,
+            approved: VecDeque::new(),
             ready: BinaryHeap::new(),
             held: Vec::new(),
             retries: BinaryHeap::new(),
@@ -211,7 +231,8 @@ impl Run<'_> {
                 queues.retries.pop();
                 queues.ready.push(Reverse(node));
             }
-            if queues.stop.is_some() {
+            self.go_on_with_approved(queues)?;
+            if queues.stop.is_some() || self.ask_first(queues)? {
                 return Ok(());
             }
             let mut attempts = Vec::new();
@@ -242,8 +263,8 @@ impl Run<'_> {
         if self.state.running() > 0 {
             return false;
         }
-        queues.stop.is_some()
-            || (queues.ready.is_empty() && queues.held.is_empty() && queues.retries.is_empty())
+        let nothing_starts = queues.ready.is_empty() || matches!(queues.first, Some(First::Waits(_)));
+        queues.stop.is_some() || (nothing_starts && queues.held.is_empty() && queues.retries.is_empty())
     }
 
     fn wait(&mut self, queues: &mut Queues, deadline: Option<(Duration, Duration)>) -> Result<(), RunError> {
@@ -322,6 +343,11 @@ impl Run<'_> {
         match &mut event {
             Event::NodeFailed(failed) => {
                 took = Some(failed.duration_ms);
+                let node = self.state.find(failed.node_id.as_str());
+                if node.is_some_and(|node| queues.first == Some(First::Waits(node))) && queues.stop.is_none()
+                {
+                    queues.stop = Some(Stop::Refused(failed.message.clone().unwrap_or_default()));
+                }
                 if let Some(pipe) = self.state.pipe()
                     && let Some(node) = pipe.find(failed.node_id.as_str())
                     && let Some(delay) = decide::retry_delay(pipe.node(node), self.state.node(node), failed)

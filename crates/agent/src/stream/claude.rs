@@ -262,7 +262,7 @@ impl Claude {
                     told.acted = true;
                     let input = block.input.unwrap_or(Value::Null);
                     let (name, id) = (block.name.unwrap_or_default(), block.id.unwrap_or_default());
-                    sink(Item::Tool(ToolCall::new(&name, &id, &input)));
+                    sink(Item::Tool(ToolCall::new(&name, &id, input)));
                 }
                 _ => {}
             }

@@ -82,7 +82,7 @@ impl Read for Codex {
             ("item.started", Some(item)) if item.kind == "command_execution" => {
                 told.acted = true;
                 let input = json!({ "command": item.command });
-                sink(Item::Tool(ToolCall::new(&item.kind, &item.id, &input)));
+                sink(Item::Tool(ToolCall::new(&item.kind, &item.id, input)));
             }
             ("item.completed", Some(item))
                 if matches!(item.kind.as_str(), "file_change" | "mcp_tool_call" | "web_search") =>
@@ -91,7 +91,7 @@ impl Read for Codex {
                 let name = item.tool.unwrap_or(item.kind);
                 let query = item.query.map(|query| json!({ "query": query }));
                 let input = item.arguments.or(item.changes).or(query).unwrap_or(Value::Null);
-                sink(Item::Tool(ToolCall::new(&name, &item.id, &input)));
+                sink(Item::Tool(ToolCall::new(&name, &item.id, input)));
             }
             ("turn.completed", _) => {
                 self.completed = true;

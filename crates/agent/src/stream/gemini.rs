@@ -79,7 +79,7 @@ impl Read for Gemini {
                 told.acted = true;
                 let input = line.parameters.unwrap_or(Value::Null);
                 let (name, id) = (line.tool_name.unwrap_or_default(), line.tool_id.unwrap_or_default());
-                sink(Item::Tool(ToolCall::new(&name, &id, &input)));
+                sink(Item::Tool(ToolCall::new(&name, &id, input)));
             }
             "result" => {
                 told.usage = line.stats.map(|stats| Usage {

@@ -28,13 +28,13 @@ pub(super) fn answer(args: &args::Answer, verdict: Verdict, context: &Context) -
         by: context.user(),
         comment: args.comment.clone(),
     };
-    let decided = decide(&run, &answer, &context.clock, context.ids())?;
+    let (node, decided) = decide(&run, &answer, &context.clock, context.ids())?;
     let word = if answer.approved { "approved" } else { "rejected" };
     let next = match decided {
         Decided::ByOwner => "its runner goes on".to_owned(),
         Decided::Here => format!("go on with: omne resume {}", run.id),
     };
-    writeln!(std::io::stdout().lock(), "{} is {word}; {next}", args.node)?;
+    writeln!(std::io::stdout().lock(), "{node} is {word}; {next}")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,7 +51,7 @@ pub(super) fn ask(run: &RunDir, state: &RunState, context: &Context) -> Result<b
         let Some(gate) = record.gate().filter(|_| record.phase == NodePhase::Waiting) else { continue };
         let Some((option, approved)) = question(id.as_str(), gate, context)? else { continue };
         let answer = Answer {
-            node: id.to_string(),
+            node: Some(id.to_string()),
             option: Some(option),
             approved,
             by: context.user(),

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, with_filters};
 
 /// A volume with one node and a hook in shell.
 fn hooked(event: &str, script: &str, rest: &str) -> Sandbox {
@@ -239,6 +239,86 @@ fn a_run_that_a_hook_refuses_starts_nothing() {
     );
 }
 
+/// A volume whose hook asks whether runs may begin.
+fn asks_first() -> Sandbox {
+    hooked("pre_run", r#"echo x >> asks; echo '{"action":"ask_user","prompt":"begin?"}'"#, "")
+}
+
+#[test]
+fn a_run_that_a_hook_refused_is_asked_about_again() {
+    let sandbox = hooked("pre_run", r#"echo '{"action":"deny","reason":"closed"}'"#, "");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    assert!(!sandbox.path("ran").exists());
+}
+
+#[test]
+fn a_hook_may_ask_whether_a_run_may_begin() {
+    let sandbox = asks_first();
+    sandbox.pipe("nodes: [{id: a, bash: 'echo ran >> ran'}, {id: b, bash: 'echo ran >> ran'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.states(), "parked: a waiting, b pending");
+    assert_eq!(sandbox.node("a")["gate"]["prompt"], "begin?");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6, "nothing begins before an answer");
+    assert!(!sandbox.path("ran").exists());
+    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!((sandbox.read("ran"), sandbox.read("asks")), ("ran\nran\n".into(), "x\n".into()));
+    assert_eq!(sandbox.omne(&["verify", "@last"]).code, 0);
+}
+
+#[test]
+fn a_run_that_people_reject_starts_nothing_and_is_asked_about_again() {
+    let sandbox = asks_first();
+    sandbox.omne(&["run", "p"]);
+    assert_eq!(sandbox.omne(&["reject", "@last", "--comment", "not now"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(denied), b blocked");
+    let status = sandbox.omne(&["status", "@last", "--json"]).json();
+    assert!(status["reason"].as_str().unwrap().starts_with("rejected by tester: not now"), "{status}");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6);
+    assert!(!sandbox.path("ran").exists());
+}
+
+#[test]
+fn that_a_run_may_begin_is_no_answer_for_its_nodes() {
+    let sandbox = asks_first();
+    let hooks =
+        "[[hook]]\nevent = 'pre_run'\ncommand = './hook.sh'\n[[rule]]\nprogram = 'sh'\neffect = 'deny'\n";
+    sandbox.file(".omne/hooks.toml", hooks);
+    sandbox.omne(&["run", "p"]);
+    sandbox.omne(&["approve", "@last"]);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(denied), b blocked");
+}
+
+#[test]
+fn an_approved_node_waits_for_room() {
+    let script = r#"echo '{"action":"ask_user","prompt":"a?"}'"#;
+    let sandbox = hooked("pre_node", script, "namespace = '*/a'");
+    sandbox.pipe("nodes: [{id: a, bash: 'touch a'}, {id: b, bash: 'touch here; until test -e go; do sleep 0.01; done; test ! -e a'}]");
+    let child = sandbox.start(&["run", "p", "-j", "1"], "here");
+    assert!(sandbox.omne(&["approve", "@last", "a"]).stdout.contains("its runner goes on"));
+    sandbox.file("go", "");
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 0);
+    let order = sandbox.events(&["node.spawned", "node.completed"]);
+    let order: Vec<&str> = order.iter().map(|event| event["node_id"].as_str().unwrap()).collect();
+    assert_eq!(order, ["b", "b", "a", "a"]);
+}
+
+#[test]
+fn an_approved_node_that_waits_for_room_ends_with_the_run() {
+    let script = r#"echo '{"action":"ask_user","prompt":"a?"}'"#;
+    let sandbox = hooked("pre_node", script, "namespace = '*/a'");
+    sandbox.pipe("nodes: [{id: a, bash: 'touch a'}, {id: b, bash: 'touch here; sleep 60'}]");
+    let child = sandbox.start(&["run", "p", "-j", "1"], "here");
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    sandbox.signal(&child, Signal::INT);
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
+    assert_eq!(sandbox.states(), "interrupted: a failed(interrupted), b failed(interrupted)");
+    assert!(!sandbox.path("a").exists());
+}
+
 #[test]
 fn each_event_is_told_to_whoever_looks_on_and_not_logged() {
     let sandbox = hooked(
@@ -358,7 +438,7 @@ fn past_runs_tell_what_new_hooks_and_rules_would_have_decided() {
     let none = sandbox.omne(&["hooks", "backtest"]);
     assert_eq!(
         (none.code, none.stdout.as_str()),
-        (0, "3 step(s) of 1 run(s), 0 would be decided otherwise\n")
+        (0, "4 step(s) of 1 run(s), 0 would be decided otherwise\n")
     );
     hook(&sandbox, "pre_node", r#"echo '{"action":"ask_user","prompt":"c?"}'"#, "namespace = 'p/c'");
     let hooks = sandbox.read(".omne/hooks.toml");
@@ -371,6 +451,49 @@ fn past_runs_tell_what_new_hooks_and_rules_would_have_decided() {
     assert_eq!(lines[1], "c #1  was allow, would be ask_user: c?");
     // Nothing was run, and nothing is in the log.
     assert_eq!(sandbox.events(&["hook.decided"]).len(), 0);
+}
+
+#[test]
+fn every_step_of_a_past_run_is_asked_about_again() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("inputs: {who: {default: me}}\nnodes: [{id: a, loop: {prompt: do it, until: DONE}, gate: ok}]")
+        .gate("ok", "true")
+        .agent("a", "init\ntool rm -rf x\nsay DONE\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    hook(
+        &sandbox,
+        "on_event",
+        r#"read -r line; echo "$line" >> asked; echo '{"action":"deny","reason":"no"}'"#,
+        "",
+    );
+    let block = |event: &str| format!("[[hook]]\nevent = '{event}'\ncommand = './hook.sh'\n");
+    let all: String = ["pre_run", "pre_node", "pre_iteration", "pre_tool", "pre_gate"].map(block).concat();
+    sandbox.file(".omne/hooks.toml", all);
+    let backtest = sandbox.omne(&["hooks", "backtest"]);
+    with_filters(|| insta::assert_snapshot!(backtest.picture()));
+    let asked = sandbox.read("asked");
+    for sign in [
+        r#""inputs":{"who":"me"}"#,
+        r#""prompt":"do it"#,
+        r#""iteration":1"#,
+        r#""rm -rf x""#,
+        r#""gate":"ok""#,
+    ] {
+        assert!(asked.contains(sign), "{sign} in {asked}");
+    }
+}
+
+#[test]
+fn what_was_decided_then_and_would_be_now_is_no_difference() {
+    let sandbox = hooked("pre_gate", r#"echo '{"action":"deny","reason":"no"}'"#, "");
+    sandbox.pipe("nodes: [{id: a, bash: 'true', gate: ok}]").gate("ok", "true");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    let backtest = sandbox.omne(&["hooks", "backtest"]);
+    assert_eq!(
+        (backtest.code, backtest.stdout.as_str()),
+        (0, "3 step(s) of 1 run(s), 0 would be decided otherwise\n")
+    );
 }
 
 #[test]

@@ -50,6 +50,21 @@ fn an_approved_node_goes_on_with_what_it_had_made() {
 }
 
 #[test]
+fn the_only_node_that_waits_need_not_be_named() {
+    let sandbox = asking();
+    sandbox.pipe("nodes:\n- {id: a, bash: 'true', gate: ok}\n- {id: b, bash: 'true', gate: ok}\n");
+    sandbox.omne(&["run", "p"]);
+    let which = sandbox.omne(&["approve", "@last"]);
+    assert_eq!(which.code, 2);
+    assert!(which.stderr.contains("several nodes wait for a decision: a, b"), "{which:?}");
+    assert_eq!(sandbox.omne(&["approve", "@last", "b"]).code, 0);
+    assert!(sandbox.omne(&["approve", "@last"]).stdout.starts_with("a is approved"));
+    let nobody = sandbox.omne(&["approve", "@last"]);
+    assert_eq!(nobody.code, 2);
+    assert!(nobody.stderr.contains("no node of the run waits"), "{nobody:?}");
+}
+
+#[test]
 fn a_rejected_node_fails_and_blocks_what_needs_it() {
     let sandbox = asking();
     sandbox.omne(&["run", "p"]);

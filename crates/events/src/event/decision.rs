@@ -98,6 +98,9 @@ pub struct HookDecided {
     /// The node, if it was about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_id: Option<NodeId>,
+    /// The agent's id of the tool call, if it was about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_use_id: Option<String>,
     /// What it decided.
     pub decision: HookVerdict,
     /// How long it took, in microseconds.

@@ -9,7 +9,7 @@ const MOST_WORD: usize = 256;
 pub(super) const MOST_DENIED: usize = 50;
 
 /// The beginning of a word that fits.
-pub(super) fn clip(word: &str) -> &str {
+pub(crate) fn clip(word: &str) -> &str {
     head(word, MOST_WORD)
 }
 

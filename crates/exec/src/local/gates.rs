@@ -11,7 +11,7 @@ use omne_process::{Ended, Sink, Spec};
 use super::{Active, LocalExecutor, Stage, held::Step, hooked::forbidden};
 use crate::{
     agent::write_whole,
-    gate::{GATE_TIMEOUT, gate_path, names_its_interpreter},
+    gate::{GATE_TIMEOUT, gate_command},
     node::verdict::{self, Failure},
     port::{AtGate, Attempt, Decision, Emitted},
 };
@@ -45,15 +45,10 @@ impl LocalExecutor {
         let node = pipe.node(active.node);
         let gate = gate_name(node);
         // Looked at now, not when the run began: it may have been moved or replaced since.
-        let script =
-            gate_path(&self.places.volume, gate).map_err(|why| Failure::new(ErrorKind::GateFailed, why))?;
+        let (program, args) = gate_command(&self.places.volume, gate, &self.places.shell)
+            .map_err(|why| Failure::new(ErrorKind::GateFailed, why))?;
         let (mut environment, mark) = self.environment(node, &active);
         environment.set("OMNE_GATE_NAME", gate);
-        let (program, args) = if names_its_interpreter(&script) {
-            (script, Vec::new())
-        } else {
-            (self.places.shell.clone(), vec![script.into()])
-        };
         if let Some((effect, why)) = self.rule(node, &program, &args) {
             match effect {
                 Effect::Deny => return Err(forbidden(why)),

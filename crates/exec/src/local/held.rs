@@ -14,13 +14,14 @@ use serde_json::{Map, Value};
 use super::{Active, LocalExecutor, Stage};
 use crate::{
     agent::{Start, write_whole},
-    node::verdict::Failure,
-    port::{Attempt, BEFORE, Decision, Emitted, ExecuteError},
+    node::verdict::{self, Failure},
+    port::{Asker, Attempt, Decision, Emitted, ExecuteError},
 };
 
 /// A step that waits for people.
 pub(super) struct Held {
     step: Step,
+    asker: Asker,
     /// What hooks changed of it.
     delta: Map<String, Value>,
     since: Instant,
@@ -92,21 +93,15 @@ impl LocalExecutor {
         if let Err(error) = written {
             return Err((step, Failure::capture(&error)));
         }
-        self.wait_before(step, delta, question, emitted);
+        self.wait_before(Held { step, asker: Asker::Step, delta, since: Instant::now() }, question, emitted);
         Ok(())
     }
 
-    fn wait_before(
-        &mut self,
-        step: Step,
-        delta: Map<String, Value>,
-        question: Question,
-        emitted: &mut Vec<Emitted>,
-    ) {
-        let index = step.node().0;
+    fn wait_before(&mut self, held: Held, question: Question, emitted: &mut Vec<Emitted>) {
+        let index = held.step.node().0;
         let node_id = self.pipe.node(index).id.clone();
-        emitted.push(Emitted::Event(question.asked(node_id, BEFORE).into()));
-        self.held.insert(index, Held { step, delta, since: Instant::now() });
+        emitted.push(Emitted::Event(question.asked(node_id, held.asker.gate().unwrap_or_default()).into()));
+        self.held.insert(index, held);
     }
 
     /// A rule asks about a step before it begins.
@@ -188,14 +183,12 @@ impl LocalExecutor {
                 Step::Node(Box::new(attempt))
             }
         };
+        let held = Held { step, asker: at_gate.asker, delta, since: Instant::now() };
         match at_gate.decision {
-            Some(decision) => {
-                let held = Held { step, delta, since: Instant::now() };
-                self.resolve(held, &decision, emitted)
-            }
+            Some(decision) => self.resolve(held, &decision, emitted),
             None => {
                 // What was kept stays as it is.
-                self.wait_before(step, delta, at_gate.question, emitted);
+                self.wait_before(held, at_gate.question, emitted);
                 Ok(())
             }
         }
@@ -222,7 +215,7 @@ impl LocalExecutor {
         decision: &Decision,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), Failure> {
-        let Held { step, delta, since } = held;
+        let Held { step, asker, delta, since } = held;
         self.forget_question(&self.pipe.node(step.node().0).id.clone());
         let why = decision.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
         let rejected = Failure::new(ErrorKind::Denied, format!("rejected by {}{why}", decision.by));
@@ -236,7 +229,15 @@ impl LocalExecutor {
             }
             return Ok(());
         }
-        let mut step = step;
+        if let Some(why) = self.ending {
+            self.fail_step(step, verdict::of_cause(verdict::Cause::Asked(why), ""), emitted);
+            return Ok(());
+        }
+        let mut step = match step {
+            // That the run may begin is no answer to what hooks say to its first node.
+            Step::Node(attempt) if asker == Asker::Run => return self.begin(*attempt, emitted),
+            step => step,
+        };
         // Whoever asked, hook or rule: people have looked at it.
         match &mut step {
             Step::Node(attempt) => {

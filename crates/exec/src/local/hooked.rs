@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omne_events::{ErrorKind, Event, NodeCompleted, NodeId};
+use omne_events::{ErrorKind, Event, HookDecided, NodeCompleted, NodeId};
 use omne_hooks::{Effect, FireId, Fired, HookEvent, Host, Outcome, Subject, Verdict};
 use omne_pipe::Node;
 use omne_process::Signal;
@@ -16,7 +16,7 @@ use super::{Active, LocalExecutor, Stage, held::Step, tools};
 use crate::{
     agent::Start,
     node::verdict::{self, Failure},
-    port::{Attempt, Emitted, EndReason, ExecuteError, Refusal},
+    port::{Attempt, BeforeRun, Emitted, EndReason, ExecuteError},
 };
 
 /// A step that waits for hooks.
@@ -25,8 +25,8 @@ pub(super) enum Pending {
     Step(Step),
     /// The run's first node.
     Run,
-    /// An agent's tool call; its program waits here.
-    Tool(std::os::unix::net::UnixStream),
+    /// An agent's tool call, by its id; its program waits here.
+    Tool(Option<String>, std::os::unix::net::UnixStream),
     /// Nothing: it is only told.
     Nothing,
 }
@@ -220,22 +220,29 @@ impl LocalExecutor {
 
     fn answered(&mut self, fired: Fired, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
         let Fired { id, event, outcome, decided } = fired;
+        let pending = self.pending.remove(&id);
+        let call = match &pending {
+            Some(Pending::Tool(call, _)) => call.as_ref(),
+            _ => None,
+        };
         if event != HookEvent::OnEvent {
-            emitted.extend(decided.into_iter().map(|decided| Emitted::Event(decided.into())));
+            let decided =
+                decided.into_iter().map(|decided| HookDecided { tool_use_id: call.cloned(), ..decided });
+            emitted.extend(decided.map(|decided| Emitted::Event(decided.into())));
         }
-        let Some(pending) = self.pending.remove(&id) else { return Ok(()) };
+        let Some(pending) = pending else { return Ok(()) };
         match (pending, outcome.verdict) {
             (Pending::Nothing, _) => {}
-            (Pending::Tool(stream), verdict) => {
+            (Pending::Tool(_, stream), verdict) => {
                 tools::reply(stream, event, &Outcome { verdict, delta: outcome.delta });
             }
             (Pending::Run, verdict) => {
-                self.refusal = match verdict {
-                    Verdict::Allow => None,
-                    Verdict::Deny { reason, code } => Some(format!("denied by a hook ({code}): {reason}")),
-                    Verdict::Ask(question) => {
-                        Some(format!("a hook asks, and before a run nobody can answer: {}", question.prompt))
+                self.before_run = match verdict {
+                    Verdict::Allow => BeforeRun::Begin,
+                    Verdict::Deny { reason, code } => {
+                        BeforeRun::Refused(format!("denied by a hook ({code}): {reason}"))
                     }
+                    Verdict::Ask(question) => BeforeRun::Asked(question),
                 };
             }
             (Pending::Step(step), verdict) => {
@@ -340,7 +347,7 @@ impl LocalExecutor {
         &mut self,
         inputs: Option<Value>,
         emitted: &mut Vec<Emitted>,
-    ) -> Result<Option<Refusal>, ExecuteError> {
+    ) -> Result<BeforeRun, ExecuteError> {
         if let Some(host) = &mut self.hooks {
             host.start(&mut self.supervisor);
         }
@@ -356,7 +363,7 @@ impl LocalExecutor {
                 break;
             }
         }
-        Ok(self.refusal.take().map(Refusal))
+        Ok(std::mem::replace(&mut self.before_run, BeforeRun::Begin))
     }
 
     /// Tells hooks that the run ends, and waits until all of them were told everything.

@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{LocalExecutor, hooked::Pending};
-use crate::agent::head;
+use crate::agent::{clip, head};
 
 /// The longest request, in bytes: a tool's input may be a whole file.
 const MOST_REQUEST: u64 = 64 << 20;
@@ -161,8 +161,9 @@ impl LocalExecutor {
             let id = self.pipe.node(node).id.clone();
             let Call { hook_event_name, tool_name, tool_input, tool_response, tool_use_id } = request.hook;
             let mut payload = json!({ "tool": tool_name, "input": tool_input, "attempt": attempt });
-            if let Some(tool_use_id) = tool_use_id {
-                payload["tool_use_id"] = tool_use_id.into();
+            let tool_use_id = tool_use_id.map(|id| clip(&id).to_owned());
+            if let Some(tool_use_id) = &tool_use_id {
+                payload["tool_use_id"] = tool_use_id.as_str().into();
             }
             let event = match hook_event_name.as_str() {
                 "PreToolUse" => HookEvent::PreTool,
@@ -171,9 +172,8 @@ impl LocalExecutor {
                     HookEvent::PostTool
                 }
             };
-            if let Some(Pending::Tool(mut stream)) =
-                self.fire(event, Some(&id), || payload, Pending::Tool(stream))
-            {
+            let pending = Pending::Tool(tool_use_id, stream);
+            if let Some(Pending::Tool(_, mut stream)) = self.fire(event, Some(&id), || payload, pending) {
                 // Nobody is asked about this one.
                 let _ = stream.write_all(b"{}");
             }

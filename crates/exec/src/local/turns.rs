@@ -10,7 +10,7 @@ use omne_hooks::Host;
 use omne_process::{End, Happening, Token};
 
 use super::{Active, LocalExecutor};
-use crate::port::{Attempt, Decision, Emitted, EndReason, Execute, ExecuteError, Refusal};
+use crate::port::{Attempt, BeforeRun, Decision, Emitted, EndReason, Execute, ExecuteError};
 
 impl Execute for LocalExecutor {
     fn start(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) {
@@ -26,7 +26,7 @@ impl Execute for LocalExecutor {
         &mut self,
         inputs: Option<serde_json::Value>,
         emitted: &mut Vec<Emitted>,
-    ) -> Result<Option<Refusal>, ExecuteError> {
+    ) -> Result<BeforeRun, ExecuteError> {
         self.ask_before_run(inputs, emitted)
     }
 

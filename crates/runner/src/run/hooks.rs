@@ -1,9 +1,9 @@
 //! What hooks are asked and told of the whole run.
 
-use omne_exec::{ExecuteError, Refusal};
+use omne_exec::{BeforeRun, ExecuteError};
 use serde_json::Value;
 
-use super::{Outcome, Queues, Run, Stop};
+use super::{First, Outcome, Queues, Run, Stop};
 use crate::RunError;
 
 impl Run<'_> {
@@ -12,15 +12,17 @@ impl Run<'_> {
         inputs.map(|(key, value)| (key.to_string(), value.clone())).collect::<serde_json::Map<_, _>>().into()
     }
 
-    /// Asks hooks whether the run may begin. One that is resumed had begun before.
+    /// Asks hooks whether the run may begin, if it has not yet.
     pub(super) fn ask_to_begin(&mut self, queues: &mut Queues) -> Result<(), RunError> {
-        let inputs = (self.state.resumes() == 0).then(|| self.inputs());
-        let refusal = self.execute.before_run(inputs, &mut queues.emitted).map_err(trouble)?;
+        let asked = self.asked_to_begin();
+        queues.first = asked.filter(|(_, approved)| !approved).map(|(node, _)| First::Waits(node));
+        let inputs = (asked.is_none() && !self.state.has_begun()).then(|| self.inputs());
+        let said = self.execute.before_run(inputs, &mut queues.emitted).map_err(trouble)?;
         self.take_emitted(queues)?;
-        if let Some(Refusal(why)) = refusal
-            && queues.stop.is_none()
-        {
-            queues.stop = Some(Stop::Refused(why));
+        match said {
+            BeforeRun::Begin => {}
+            BeforeRun::Refused(why) => drop(queues.stop.get_or_insert(Stop::Refused(why))),
+            BeforeRun::Asked(question) => queues.first = Some(First::Asks(question)),
         }
         Ok(())
     }

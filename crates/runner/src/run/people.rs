@@ -1,14 +1,14 @@
 //! Nodes that ask people, and what these say.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, GateDecided, NodeFailed};
-use omne_exec::{AtGate, BEFORE, Decision, Emitted};
+use omne_exec::{Asker, AtGate, Attempt, Decision, Emitted};
 use omne_hooks::Question;
 use omne_replay::NodePhase;
 
-use super::{Queues, Run, Stop};
+use super::{First, Queues, Run, Stop};
 use crate::{RunError, decision};
 
 impl Run<'_> {
@@ -30,8 +30,8 @@ impl Run<'_> {
         let is_late = self.ask_timeout.is_some_and(|limit| waited().is_some_and(|waited| waited >= limit));
         let late = || decision::of(&decision::expired(&self.state.pipe()?.node(node).id, gate)).into();
         let decision = decision.or_else(|| if is_late { late() } else { None });
-        let before = gate.gate == BEFORE;
-        (gate.is_waiting() || decision.is_some()).then_some(AtGate { before, question, decision })
+        let asker = Asker::of(&gate.gate);
+        (gate.is_waiting() || decision.is_some()).then_some(AtGate { asker, question, decision })
     }
 
     /// People have answered a node. An answer that comes too late is none.
@@ -41,15 +41,92 @@ impl Run<'_> {
             return Ok(());
         };
         let decision = decision::of(&answer);
+        let asker = Asker::of(&answer.gate);
         self.record(queues, answer.into())?;
+        if decision.approved && queues.first == Some(First::Waits(node)) {
+            queues.first = None;
+        }
+        if decision.approved && asker != Asker::Gate && self.at_work(queues) > self.jobs {
+            queues.approved.push_back((node, decision));
+            return Ok(());
+        }
+        self.tell_decision(queues, node, &decision)
+    }
+
+    /// How many nodes run, those that were approved and wait for room not counted.
+    fn at_work(&self, queues: &Queues) -> usize {
+        self.state.running() - queues.approved.len()
+    }
+
+    /// Lets approved nodes go on, as many as there is room for; all of them when everything is to end, so that each one
+    /// comes to its end, too.
+    pub(super) fn go_on_with_approved(&mut self, queues: &mut Queues) -> Result<(), RunError> {
+        let ends = !matches!(queues.stop, None | Some(Stop::FailFast));
+        while ends || self.at_work(queues) < self.jobs {
+            let Some((node, decision)) = queues.approved.pop_front() else { break };
+            self.tell_decision(queues, node, &decision)?;
+        }
+        Ok(())
+    }
+
+    fn tell_decision(
+        &mut self,
+        queues: &mut Queues,
+        node: NodeIx,
+        decision: &Decision,
+    ) -> Result<(), RunError> {
         let mut emitted = Vec::new();
-        self.execute.decide(node, &decision, &mut emitted);
+        self.execute.decide(node, decision, &mut emitted);
         for emitted in emitted {
             if let Emitted::Event(event) = emitted {
                 self.happened(queues, event)?;
             }
         }
         Ok(())
+    }
+
+    /// The node of a resumed run that was asked whether the run may begin, and whether people have said yes.
+    pub(super) fn asked_to_begin(&self) -> Option<(NodeIx, bool)> {
+        let nodes = self.state.pipe()?.graph().nodes();
+        nodes.into_iter().find_map(|node| {
+            let at_gate = self.at_gate(node).filter(|at_gate| at_gate.asker == Asker::Run)?;
+            Some((node, at_gate.decision.is_some_and(|decision| decision.approved)))
+        })
+    }
+
+    /// Puts the question whether the run may begin to its first node. Whether there is such a question: nothing else
+    /// starts before it is answered.
+    pub(super) fn ask_first(&mut self, queues: &mut Queues) -> Result<bool, RunError> {
+        let attempt = match queues.first.take() {
+            None => return Ok(false),
+            Some(First::Asks(question)) => {
+                let Some(Reverse(node)) = queues.ready.pop() else {
+                    queues.first = Some(First::Asks(question));
+                    return Ok(true);
+                };
+                let Some(attempt) = self.attempt(queues, node)? else {
+                    queues.first = Some(First::Asks(question));
+                    return Ok(true);
+                };
+                queues.first = Some(First::Waits(node));
+                Some(Attempt {
+                    at_gate: Some(AtGate { asker: Asker::Run, question, decision: None }),
+                    ..attempt
+                })
+            }
+            Some(First::Waits(node)) => {
+                let before = queues.ready.len();
+                queues.ready.retain(|Reverse(other)| *other != node);
+                queues.first = Some(First::Waits(node));
+                if queues.ready.len() == before { None } else { self.attempt(queues, node)? }
+            }
+        };
+        self.flush(queues)?;
+        if let Some(attempt) = attempt {
+            self.execute.start(attempt, &mut queues.emitted);
+            self.take_emitted(queues)?;
+        }
+        Ok(true)
     }
 
     /// The nodes that wait for people, and until when.
