@@ -1,0 +1,8 @@
+//! What past runs were: their story with times, a SQLite projection of all
+//! logs, causes, differences, and exports for other programs.
+//!
+//! Everything here reads logs alone; nothing writes one.
+
+mod story;
+
+pub use story::{Attempt, Go, GoEnd, Mark, MarkKind, Outcome, Round, Story};
