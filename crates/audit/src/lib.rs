@@ -3,6 +3,12 @@
 //!
 //! Everything here reads logs alone; nothing writes one.
 
+mod index;
+mod query;
+mod report;
 mod story;
 
+pub use index::{Index, IndexError, Log, Notice, Synced};
+pub use query::{Answer, Cell, QueryError};
+pub use report::{Flaky, PipeReport, Slow};
 pub use story::{Attempt, Go, GoEnd, Mark, MarkKind, Outcome, Round, Story};

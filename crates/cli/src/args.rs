@@ -60,6 +60,9 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Draw the graph of a pipe or a run
     Graph(Graph),
+    /// Ask questions about all runs of the volume
+    #[command(subcommand)]
+    Audit(Audit),
     /// Look at hooks and rules, and try them
     Hooks(Hooks),
     /// Play recorded runs again and compare what comes out
@@ -79,6 +82,51 @@ pub(crate) enum Command {
     /// What agents call before and after they use a tool
     #[command(hide = true)]
     ToolHook,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Bring the index up to date with the logs
+    Sync(AuditSync),
+    /// Ask a question in SQL
+    Sql(AuditSql),
+    /// Show what the runs of each pipe come to
+    Report(AuditReport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditSync {
+    /// JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditSql {
+    /// One SELECT; the tables are runs, inputs, nodes, events and hooks
+    #[arg(value_name = "SELECT")]
+    pub(crate) sql: String,
+    /// How rows are printed
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: RowFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RowFormat {
+    Table,
+    /// A JSON object a line
+    Json,
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditReport {
+    /// Runs that began so long ago at most, such as `7d`
+    #[arg(long, value_name = "AGE")]
+    pub(crate) since: Option<String>,
+    /// JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

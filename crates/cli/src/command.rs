@@ -1,5 +1,6 @@
 //! One command a file.
 
+mod audit;
 mod clean;
 mod doctor;
 mod events;
@@ -17,9 +18,15 @@ mod test;
 mod validate;
 mod verify;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
-use crate::{args::Command, failure::Result, wire::Context};
+use omne_pipe::parse_duration;
+
+use crate::{
+    args::Command,
+    failure::{Exit, Failure, Result},
+    wire::Context,
+};
 
 pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
     match command {
@@ -36,6 +43,7 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Replay(args) => replay::replay(&args, context),
         Command::Verify(args) => verify::verify(&args, context),
         Command::Graph(args) => graph::graph(&args, context),
+        Command::Audit(args) => audit::audit(&args, context),
         Command::Hooks(args) => hooks::hooks(&args, context),
         Command::Test(args) => test::test(&args, context),
         Command::Doctor(args) => doctor::doctor(&args, context),
@@ -46,4 +54,12 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Man => info::man(),
         Command::ToolHook => hooks::tool(),
     }
+}
+
+/// An age as people write it.
+fn age(text: &str) -> Result<Duration> {
+    parse_duration(text).map_err(|why| {
+        Failure::message(Exit::Input, format!("`{text}` is not an age: {why}"))
+            .help("write parts such as `30d` or `12h`")
+    })
 }

@@ -3,21 +3,13 @@
 use std::{io::Write, process::ExitCode};
 
 use omne_events::{Clock, LogReader};
-use omne_pipe::parse_duration;
 use omne_replay::{RunPhase, RunState, fold};
 
 use super::log::Life;
-use crate::{
-    args,
-    failure::{Exit, Failure, Result},
-    wire::Context,
-};
+use crate::{args, failure::Result, wire::Context};
 
 pub(super) fn clean(args: &args::Clean, context: &Context) -> Result<ExitCode> {
-    let age = parse_duration(&args.older_than).map_err(|why| {
-        Failure::message(Exit::Input, format!("`{}` is not an age: {why}", args.older_than))
-            .help("write parts such as `30d` or `12h`")
-    })?;
+    let age = super::age(&args.older_than)?;
     let volume = context.volume()?;
     let now = context.clock.now();
     let mut stdout = std::io::stdout().lock();

@@ -88,6 +88,19 @@ pub enum HookVerdict {
     Error,
 }
 
+impl HookVerdict {
+    /// The word in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HookVerdict::Allow => "allow",
+            HookVerdict::Modify => "modify",
+            HookVerdict::Deny => "deny",
+            HookVerdict::AskUser => "ask_user",
+            HookVerdict::Error => "error",
+        }
+    }
+}
+
 /// A hook answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HookDecided {

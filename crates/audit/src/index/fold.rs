@@ -1,0 +1,155 @@
+//! The state of one run, and its rows.
+
+use std::sync::Arc;
+
+use omne_events::{Decoder, Digest, Event, Line, NodeId, RunId};
+use omne_pipe::Pipe;
+use omne_replay::{RunPhase, RunState};
+use rusqlite::{Connection, Result, params};
+use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
+
+/// A log as far as it is read.
+#[derive(Default)]
+pub(super) struct Fold {
+    state: RunState,
+    decoder: Decoder,
+    agents: FxHashMap<NodeId, Agent>,
+    /// Lines, those that were known before included.
+    lines: u64,
+    /// New events.
+    pub(super) events: u64,
+    /// The size of their lines, newlines included.
+    pub(super) bytes: u64,
+    /// The digest of the last new line.
+    pub(super) head: Option<Digest>,
+    /// Why it was read no further.
+    pub(super) problem: Option<String>,
+}
+
+/// The program and model that a node used last.
+#[derive(Default)]
+struct Agent {
+    name: Option<SmolStr>,
+    model: Option<SmolStr>,
+}
+
+impl Fold {
+    /// Nothing read yet; the definition is probably that of `pipe`.
+    pub(super) fn expecting(pipe: Option<Arc<Pipe>>) -> Self {
+        let mut fold = Self::default();
+        if let Some(pipe) = pipe {
+            fold.state.expect(pipe);
+        }
+        fold
+    }
+
+    pub(super) fn pipe(&self) -> Option<Arc<Pipe>> {
+        self.state.pipe().cloned()
+    }
+
+    /// Takes in the next line; else why it is none.
+    pub(super) fn take(&mut self, bytes: &[u8], run: &RunId) -> std::result::Result<Line, String> {
+        let number = self.lines + 1;
+        let at = |what: &dyn std::fmt::Display| format!("line {number}: {what}");
+        let line = self.decoder.decode(bytes).map_err(|error| at(&error))?.line;
+        if line.run() != run {
+            return Err(at(&format!("it is of the run {}", line.run())));
+        }
+        self.apply(&line).map_err(|error| at(&error))?;
+        self.events += 1;
+        self.bytes += bytes.len() as u64 + 1;
+        Ok(line)
+    }
+
+    /// Takes in a line that was taken in before.
+    pub(super) fn take_again(&mut self, bytes: &[u8]) {
+        if let Ok(decoded) = self.decoder.decode(bytes) {
+            // It did apply then.
+            let _ = self.apply(&decoded.line);
+        }
+    }
+
+    fn apply(&mut self, line: &Line) -> std::result::Result<(), omne_replay::Violation> {
+        self.lines += 1;
+        let Line::Known(record) = line else { return Ok(()) };
+        match &record.event {
+            Event::NodeStarted(started) if started.agent.is_some() || started.model.is_some() => {
+                let (name, model) = (started.agent.clone(), started.model.clone());
+                self.agents.insert(started.node_id.clone(), Agent { name, model });
+            }
+            Event::AgentStarted(started) => {
+                let agent = self.agents.entry(started.node_id.clone()).or_default();
+                agent.name = Some(started.agent.clone());
+                agent.model = started.model.clone().or_else(|| agent.model.take());
+            }
+            _ => {}
+        }
+        self.state.apply(record)
+    }
+
+    /// Whether the run has not ended by its log.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state.phase(), RunPhase::Unborn | RunPhase::Running)
+    }
+
+    /// Writes the rows of the run, its inputs and its nodes.
+    pub(super) fn write(&self, db: &Connection, id: i64) -> Result<()> {
+        let run = self.state.summary();
+        let usage = run.usage;
+        let sql = "UPDATE run SET pipe = ?, version = ?, state = ?, started_at = ?, ended_at = ?, duration_ms = ?,
+            resumes = ?, reason = ?, input_tokens = ?, output_tokens = ?, cost_usd = ?, \"by\" = ? WHERE id = ?";
+        db.prepare_cached(sql)?.execute(params![
+            run.pipe,
+            run.version,
+            run.state,
+            run.started_at.map(|at| at.to_string()),
+            run.ended_at.map(|at| at.to_string()),
+            run.duration_ms,
+            run.resumes,
+            run.reason,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cost_usd,
+            self.state.by(),
+            id,
+        ])?;
+        let mut insert = db.prepare_cached("INSERT INTO input (run, key, value) VALUES (?, ?, ?)")?;
+        for (key, value) in &run.inputs {
+            // A text as it is, everything else as JSON.
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            insert.execute(params![id, key, value])?;
+        }
+        let mut insert = db.prepare_cached(
+            "INSERT INTO node (run, place, node_id, kind, state, attempt, error_kind, error_class, message, exit_code,
+                started_at, ended_at, duration_ms, agent, model, input_tokens, output_tokens, cost_usd, output_sha256)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?;
+        for (place, (node, kind, record)) in self.state.nodes().enumerate() {
+            let agent = self.agents.get(node);
+            let usage = record.usage();
+            insert.execute(params![
+                id,
+                i64::try_from(place).unwrap_or(i64::MAX),
+                node.as_str(),
+                kind.as_str(),
+                record.phase.as_str(),
+                record.attempt,
+                record.error().map(|error| error.kind.as_str()),
+                record.error().and_then(|error| error.class.as_deref()),
+                record.message(),
+                record.exit_code,
+                record.started_at.map(|at| at.to_string()),
+                record.ended_at.map(|at| at.to_string()),
+                record.duration_ms,
+                agent.and_then(|agent| agent.name.as_deref()),
+                agent.and_then(|agent| agent.model.as_deref()),
+                usage.map(|usage| usage.input_tokens),
+                usage.map(|usage| usage.output_tokens),
+                usage.and_then(|usage| usage.cost_usd),
+                record.output_sha256.map(|digest| digest.to_string()),
+            ])?;
+        }
+        Ok(())
+    }
+}
