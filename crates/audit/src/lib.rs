@@ -3,6 +3,8 @@
 //!
 //! Everything here reads logs alone; nothing writes one.
 
+mod export;
 mod story;
 
+pub use export::{chrome_trace, junit, otlp_json};
 pub use story::{Attempt, Go, GoEnd, Mark, MarkKind, Outcome, Round, Story};
