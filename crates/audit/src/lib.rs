@@ -11,4 +11,8 @@ mod story;
 pub use index::{Index, IndexError, Log, Notice, Synced};
 pub use query::{Answer, Cell, QueryError};
 pub use report::{Flaky, PipeReport, Slow};
+mod export;
+mod story;
+
+pub use export::{chrome_trace, junit, otlp_json};
 pub use story::{Attempt, Go, GoEnd, Mark, MarkKind, Outcome, Round, Story};
