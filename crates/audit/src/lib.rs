@@ -3,16 +3,18 @@
 //!
 //! Everything here reads logs alone; nothing writes one.
 
+mod diff;
+mod export;
 mod index;
 mod query;
 mod report;
 mod story;
+mod why;
 
+pub use diff::{Difference, Weight, diff};
+pub use export::{chrome_trace, junit, otlp_json};
 pub use index::{Index, IndexError, Log, Notice, Synced};
 pub use query::{Answer, Cell, QueryError};
 pub use report::{Flaky, PipeReport, Slow};
-mod export;
-mod story;
-
-pub use export::{chrome_trace, junit, otlp_json};
 pub use story::{Attempt, Go, GoEnd, Mark, MarkKind, Outcome, Round, Story};
+pub use why::{Cause, why};

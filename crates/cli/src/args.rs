@@ -60,6 +60,12 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Draw the graph of a pipe or a run
     Graph(Graph),
+    /// Tell why a node is in the state that it is in
+    Why(Why),
+    /// Show what differs between two runs
+    Diff(Diff),
+    /// Write a run in a form that other programs read
+    Export(Export),
     /// Ask questions about all runs of the volume
     #[command(subcommand)]
     Audit(Audit),
@@ -82,6 +88,57 @@ pub(crate) enum Command {
     /// What agents call before and after they use a tool
     #[command(hide = true)]
     ToolHook,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// A run: its id, an unambiguous part of it, `@last` or `@failed`; or a log file
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The node
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// A run or a log file
+    #[arg(value_name = "RUN_A")]
+    pub(crate) a: String,
+    /// Another one
+    #[arg(value_name = "RUN_B")]
+    pub(crate) b: String,
+    /// JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// A run: its id, an unambiguous part of it, `@last` or `@failed`; or a log file
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The form
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: ExportFormat,
+    /// Where to write it (default: standard output)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// For Perfetto and `chrome://tracing`
+    ChromeTrace,
+    /// An OpenTelemetry trace
+    OtlpJson,
+    /// For CI servers: a test case a node
+    Junit,
+    /// One page for people, with everything in it
+    Html,
 }
 
 #[derive(Debug, Subcommand)]
@@ -356,6 +413,12 @@ pub(crate) struct Verify {
     /// One JSON object with all findings
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print the digest of the last line alone: it stands for the whole log
+    #[arg(long, conflicts_with_all = ["all", "json", "expect"])]
+    pub(crate) head: bool,
+    /// A head that was printed before: nothing up to it may have been cut off or changed since
+    #[arg(long, value_name = "HASH", conflicts_with = "all")]
+    pub(crate) expect: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,12 @@
 //! One command a file.
 
 mod audit;
+mod captures;
 mod clean;
+mod diff;
 mod doctor;
 mod events;
+mod export;
 mod graph;
 mod hooks;
 mod info;
@@ -17,6 +20,7 @@ mod status;
 mod test;
 mod validate;
 mod verify;
+mod why;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -43,6 +47,9 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Replay(args) => replay::replay(&args, context),
         Command::Verify(args) => verify::verify(&args, context),
         Command::Graph(args) => graph::graph(&args, context),
+        Command::Why(args) => why::why(&args, context),
+        Command::Diff(args) => diff::diff(&args, context),
+        Command::Export(args) => export::export(&args, context),
         Command::Audit(args) => audit::audit(&args, context),
         Command::Hooks(args) => hooks::hooks(&args, context),
         Command::Test(args) => test::test(&args, context),

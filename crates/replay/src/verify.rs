@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use omne_events::{Chain, Decoder, Line, LogReader, ReadError, Tail};
+use omne_events::{Chain, Decoder, Digest, Line, LogReader, ReadError, Tail};
 use serde::Serialize;
 
 use crate::RunState;
@@ -34,6 +34,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Whether it is a log of omne-cli 0.2, whose lines are not linked.
     pub legacy: bool,
+    /// The first line with the digest that was asked for.
+    pub expected_at: Option<u64>,
     /// The state after the last line.
     pub state: RunState,
 }
@@ -45,11 +47,13 @@ impl Report {
     }
 }
 
-/// Checks a log: bytes, links, numbers, and what events may follow each other.
+/// Checks a log: bytes, links, numbers, and what events may follow each other; and looks for the line whose digest is
+/// `expected`, an earlier head: if it is there, nothing up to it was cut off or changed since.
 ///
 /// # Errors
 /// When it can't be read; damage is no error but a finding.
-pub fn verify<R: Read>(reader: &mut LogReader<R>) -> Result<Report, ReadError> {
+pub fn verify<R: Read>(reader: &mut LogReader<R>, expected: Option<Digest>) -> Result<Report, ReadError> {
+    let mut expected_at = None;
     let (mut chain, mut decoder, mut state) = (Chain::new(), Decoder::new(), RunState::new());
     let mut findings: Vec<Finding> = Vec::new();
     let mut legacy = false;
@@ -81,6 +85,9 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>) -> Result<Report, ReadError> {
                 for fault in chain.follow(bytes, &decoded) {
                     find(fault.to_string());
                 }
+                if expected_at.is_none() && expected == Some(chain.head()) {
+                    expected_at = Some(line);
+                }
                 if readable
                     && let Line::Known(record) = &decoded.line
                     && let Err(violation) = state.apply(record)
@@ -104,5 +111,5 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>) -> Result<Report, ReadError> {
         findings.push(Finding { line: 1, message: "the log holds no event".into() });
     }
     let (length, tail) = (reader.offset(), reader.tail());
-    Ok(Report { lines: line, chain, length, tail, findings, legacy, state })
+    Ok(Report { lines: line, chain, length, tail, findings, legacy, expected_at, state })
 }

@@ -19,8 +19,9 @@ use omne_replay::RunState;
 use serde_json::value::RawValue;
 
 use crate::{
-    Observer, Outcome, RunDir, RunError, Settings, Volume, WorkspaceError,
+    Anchor, Observer, Outcome, RunDir, RunError, Settings, Volume, WorkspaceError,
     agents::{Programs, Roster},
+    anchor,
     cancel::{forget_request, requested_by},
     decision::take_answers,
     remove_run,
@@ -224,11 +225,11 @@ pub fn execute(
     };
     // What was left for a runner that died is for nobody.
     answers();
-    let run = Run {
+    let going = Run {
         log,
         state,
         execute: &mut executor,
-        observer,
+        observer: &mut *observer,
         clock,
         jobs,
         fail_fast: options.fail_fast,
@@ -239,7 +240,15 @@ pub fn execute(
         ask_timeout: options.settings.ask_timeout,
         roster,
     };
-    run.drive()
+    let ended = going.drive()?;
+    // A run that waits has not finished.
+    if options.settings.anchor == Some(Anchor::Git)
+        && ended.0 != Outcome::Parked
+        && let Err(why) = anchor::write(&volume, &run)
+    {
+        observer.warn(&format!("the head of the log is not anchored: {why}"));
+    }
+    Ok(ended)
 }
 
 pub(crate) fn make_directories(run: &RunDir) -> Result<(), RunError> {

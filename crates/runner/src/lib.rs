@@ -2,6 +2,7 @@
 //! and writes what comes back into the log. Also where runs live on disk.
 
 mod agents;
+mod anchor;
 mod begin;
 mod cancel;
 mod case;
@@ -17,6 +18,7 @@ mod volume;
 mod workspace;
 
 pub use agents::find as agent_program;
+pub use anchor::anchored_head;
 pub use begin::{Beginning, NewRun, Options, begin, execute};
 pub use cancel::{Cancelled, cancel};
 pub use case::{Case, CaseError, Played};
@@ -25,7 +27,7 @@ pub use error::{Class, RunError};
 pub use recorded::{recording, recording_of};
 pub use resume::{OwnedResumption, Resumption, look_at, take_up};
 pub use run::{Observer, Outcome};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Anchor, Settings, SettingsError};
 pub use volume::{COMMAND_PLACES, Found, RunDir, Volume, VolumeError};
 pub use workspace::WorkspaceError;
 

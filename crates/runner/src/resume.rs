@@ -52,7 +52,7 @@ impl OwnedLog {
     pub(crate) fn take(run: &RunDir) -> Result<(Self, RunState), RunError> {
         let log = LockedLog::open(&run.log())?;
         let damaged = |source| RunError::Damaged { run: run.id.to_string(), source };
-        let read = || Ok(verify(&mut log.reader()?)?);
+        let read = || Ok(verify(&mut log.reader()?, None)?);
         let report = read().map_err(damaged)?;
         if let Some(finding) = report.damage() {
             let (line, message) = (finding.line, finding.message.clone());

@@ -28,9 +28,19 @@ pub struct Settings {
     /// How long a question waits for people before its default counts; for ever when it does not say.
     #[serde(default, deserialize_with = "duration")]
     pub ask_timeout: Option<Duration>,
+    /// Where the heads of finished runs are kept besides.
+    pub anchor: Option<Anchor>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// Where heads are kept besides their logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Anchor {
+    /// In a ref of the volume's git repository, `refs/omne/RUN`.
+    Git,
 }
 
 /// Limits of a volume.

@@ -85,7 +85,7 @@ pub(crate) const LOCAL_TO_A_REPOSITORY: [&str; 10] = [
     "GIT_CONFIG_PARAMETERS",
 ];
 
-fn git(directory: &Path, args: &[&OsStr]) -> io::Result<omne_process::Output> {
+pub(crate) fn git(directory: &Path, args: &[&OsStr]) -> io::Result<omne_process::Output> {
     run_to_end("git", args, directory, &LOCAL_TO_A_REPOSITORY)
 }
 

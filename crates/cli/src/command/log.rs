@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use omne_audit::Story;
 use omne_events::{Line, LockedLog, LogReader};
 use omne_replay::{FoldError, Folded, RunPhase, RunState, fold};
 use omne_runner::RunDir;
@@ -48,6 +49,18 @@ impl LogSource {
         }
     }
 
+    /// Where its captures are, if they were kept.
+    pub(super) fn nodes(&self) -> Option<PathBuf> {
+        match self {
+            LogSource::Run(run) => Some(run.path.join("nodes")),
+            // A log alone, such as one that was sent, says nothing of captures.
+            LogSource::File(path) => {
+                path.parent().map(|run| run.join("nodes")).filter(|nodes| nodes.is_dir())
+            }
+            LogSource::Stdin => None,
+        }
+    }
+
     pub(super) fn reader(&self) -> Result<LogReader<Box<dyn Read>>> {
         let open = |path: &Path| -> Result<LogReader<Box<dyn Read>>> {
             let file = File::open(path).map_err(|error| {
@@ -67,6 +80,11 @@ impl LogSource {
             LogSource::File(path) => open(path),
             LogSource::Stdin => Ok(LogReader::new(Box::new(io::stdin()), Path::new("standard input"))),
         }
+    }
+
+    /// The whole log with its times.
+    pub(super) fn story(&self, each: impl FnMut(&[u8], &Line)) -> Result<Story> {
+        Story::read(&mut self.reader()?, each).map_err(|error| damaged(&self.name(), error))
     }
 
     /// The log folded up to `until`.

@@ -124,7 +124,7 @@ fn each_stored_log_has_its_replay() {
 fn only_the_torn_log_has_a_finding() {
     for file in std::fs::read_dir(directory()).unwrap().map(|file| file.unwrap().path()) {
         let bytes = std::fs::read(&file).unwrap();
-        let report = verify(&mut LogReader::new(&bytes[..], &file)).unwrap();
+        let report = verify(&mut LogReader::new(&bytes[..], &file), None).unwrap();
         let torn = file.ends_with("torn.jsonl");
         assert_eq!(report.findings.len(), usize::from(torn), "{}: {:?}", file.display(), report.findings);
     }

@@ -1,0 +1,85 @@
+//! What nodes printed, as it is on disk.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use omne_events::{Digest, Hasher, NodeId};
+use omne_replay::{NodePhase, RunState};
+use rustix::fs::OFlags;
+use serde::Serialize;
+
+/// What became of the captures of a run.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Captures {
+    /// How many are what the log says.
+    right: usize,
+    /// There is no directory of captures: they were not kept.
+    gone: bool,
+    /// Those that are not.
+    pub(super) differences: Vec<Difference>,
+}
+
+/// A capture that is not what the log says.
+#[derive(Debug, Serialize)]
+pub(super) struct Difference {
+    pub(super) node_id: NodeId,
+    pub(super) message: &'static str,
+}
+
+impl Captures {
+    pub(super) fn differ(&self) -> bool {
+        !self.differences.is_empty()
+    }
+
+    pub(super) fn describe(&self) -> String {
+        match (self.gone, self.right) {
+            (true, _) => "; its captures were not kept".to_owned(),
+            (false, 0) => String::new(),
+            (false, right) => format!(", {right} captures"),
+        }
+    }
+}
+
+/// Compares the captures in `nodes` with what the log says of completed nodes.
+pub(super) fn check(nodes: &Path, state: &RunState) -> Captures {
+    let mut captures = Captures { gone: !nodes.is_dir(), ..Captures::default() };
+    let completed = state.nodes().filter(|(_, _, record)| record.phase == NodePhase::Completed);
+    for (id, _, record) in completed.filter(|(_, _, record)| record.output_bytes > 0) {
+        let Some(digest) = record.output_sha256.filter(|_| !captures.gone) else { continue };
+        let found = digest_of(&nodes.join(format!("{id}.out")));
+        let message = match found {
+            Ok(found) if found == digest => {
+                captures.right += 1;
+                continue;
+            }
+            Ok(_) => "its capture was changed",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "its capture is missing",
+            Err(_) => "its capture can not be read",
+        };
+        captures.differences.push(Difference { node_id: id.clone(), message });
+    }
+    captures
+}
+
+/// Opens a capture; a link that somebody put in its place is not followed.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
+}
+
+fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut file = open(path)?;
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}

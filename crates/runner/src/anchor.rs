@@ -1,0 +1,67 @@
+//! The head of a finished run's log in a git ref: then the log can't be
+//! rewritten alone.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::Path,
+};
+
+use omne_events::{Digest, RunId};
+
+use crate::{RunDir, Volume, workspace::git};
+
+/// The file beside the log whose content git keeps.
+const FILE: &str = "head";
+/// How much of a log's end is read at once; its last event is small.
+const END: u64 = 128 * 1024;
+
+fn reference(run: &RunId) -> String {
+    format!("refs/omne/{run}")
+}
+
+/// Writes the digest of the log's last line to the run's ref.
+///
+/// # Errors
+/// Why not, for people.
+pub(crate) fn write(volume: &Volume, run: &RunDir) -> Result<(), String> {
+    let head = head(&run.log()).map_err(|error| format!("cannot read `{}`: {error}", run.log().display()))?;
+    let path = run.path.join(FILE);
+    fs::write(&path, format!("{head}\n"))
+        .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
+    let args = [OsStr::new("hash-object"), "-w".as_ref(), "--no-filters".as_ref(), path.as_os_str()];
+    let object = asked(volume.root(), &args)?;
+    let name = reference(&run.id);
+    asked(volume.root(), &["update-ref".as_ref(), name.as_ref(), object.as_ref()])?;
+    Ok(())
+}
+
+/// The head that the run's ref holds; `None` when there is no such ref.
+pub fn anchored_head(volume: &Volume, run: &RunId) -> Option<Digest> {
+    let name = reference(run);
+    let text = asked(volume.root(), &["cat-file".as_ref(), "blob".as_ref(), name.as_ref()]).ok()?;
+    Digest::parse(text.as_bytes())
+}
+
+/// What git printed.
+fn asked(directory: &Path, args: &[&OsStr]) -> Result<String, String> {
+    let output = git(directory, args).map_err(|error| format!("cannot run git: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    } else {
+        Err(format!("git says: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
+}
+
+/// The digest of a log's last whole line.
+fn head(log: &Path) -> io::Result<Digest> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    let last = end.iter().rposition(|&byte| byte == b'\n').ok_or(io::ErrorKind::UnexpectedEof)?;
+    let begin = end[..last].iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
+    Ok(Digest::of(&end[begin..last]))
+}
