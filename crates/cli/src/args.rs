@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Remove runs
     Clean(Clean),
+    /// Keep a run from being removed
+    Pin(Pin),
     /// Say what a diagnostic means
     Explain(Explain),
     /// Print a JSON schema
@@ -335,9 +337,33 @@ pub(crate) struct Status {
     /// Only runs that were aborted or interrupted
     #[arg(long)]
     pub(crate) failed: bool,
+    /// Only runs in this state
+    #[arg(long, value_name = "STATE", conflicts_with = "failed")]
+    pub(crate) state: Option<RunState>,
     /// Only runs of this pipe
     #[arg(long, value_name = "NAME")]
     pub(crate) pipe: Option<String>,
+    /// Only runs that began so long ago at most, such as `2d`
+    #[arg(long, value_name = "AGE")]
+    pub(crate) since: Option<String>,
+    /// Show how much disk space each run takes
+    #[arg(long)]
+    pub(crate) sizes: bool,
+    /// Show it again whenever something changes; a single run until it ends
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// The state after this event
+    #[arg(long, value_name = "SEQ", requires = "run", conflicts_with = "watch")]
+    pub(crate) at: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunState {
+    Running,
+    Completed,
+    Aborted,
+    Interrupted,
+    Parked,
 }
 
 #[derive(Debug, Args)]
@@ -392,6 +418,9 @@ pub(crate) struct Replay {
     /// How to print it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ReplayFormat,
+    /// Walk through it event by event, on a terminal
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) step: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -429,6 +458,9 @@ pub(crate) struct Graph {
     /// How to draw it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: GraphFormat,
+    /// The states after this event of the run
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) at: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -506,15 +538,46 @@ pub(crate) struct Doctor {
 
 #[derive(Debug, Args)]
 pub(crate) struct Clean {
-    /// Only runs that began longer ago, such as `30d` or `12h`
-    #[arg(long, value_name = "AGE", default_value = "30d")]
-    pub(crate) older_than: String,
+    /// Runs that began longer ago, such as `30d` or `12h` (default: 30d, if no other limit is given)
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<String>,
+    /// All but the newest N runs
+    #[arg(long, value_name = "N")]
+    pub(crate) keep: Option<usize>,
+    /// The oldest runs, until all together take at most so much, such as `500M` or `2G`
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_size: Option<u64>,
     /// Keep runs that did not complete
     #[arg(long)]
     pub(crate) keep_failed: bool,
     /// Print what would be removed, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// A size as people write it, in bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit.to_ascii_uppercase().trim_end_matches('B').trim_end_matches('I') {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        "T" => 1_u64 << 40,
+        _ => return Err("write a number with K, M, G or T, such as `500M`".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "it does not begin with a whole number".to_owned())?;
+    number.checked_mul(factor).ok_or_else(|| "that is more than there can be".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Pin {
+    /// A run: its id, an unambiguous part of it, `@last` or `@failed`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Let it be removed again
+    #[arg(long)]
+    pub(crate) off: bool,
 }
 
 #[derive(Debug, Args)]

@@ -55,6 +55,7 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Test(args) => test::test(&args, context),
         Command::Doctor(args) => doctor::doctor(&args, context),
         Command::Clean(args) => clean::clean(&args, context),
+        Command::Pin(args) => clean::pin(&args, context),
         Command::Explain(args) => info::explain(&args, context),
         Command::Schema(args) => info::schema(&args),
         Command::Completions(args) => info::completions(&args),

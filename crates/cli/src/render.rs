@@ -13,7 +13,7 @@ pub(crate) use omne_pipe::visible;
 pub(crate) use event::describe;
 pub(crate) use graph::{dot, mermaid, text as graph_text};
 pub(crate) use plan::{dry_run, dry_run_json, resume_plan};
-pub(crate) use status::{run_list, run_status};
+pub(crate) use status::{Listed, run_list, run_status};
 pub(crate) use summary::summary;
 
 /// Colours, or none.
@@ -110,6 +110,21 @@ pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, &str) -> 
         out.push('\n');
     }
     out
+}
+
+/// A size for people.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut part = bytes * 10;
+    while part >= 10 * 1024 && unit + 1 < UNITS.len() {
+        (part, unit) = (part / 1024, unit + 1);
+    }
+    match (unit, part) {
+        (0, _) => format!("{bytes} B"),
+        (_, 0..100) => format!("{}.{} {}", part / 10, part % 10, UNITS[unit]),
+        _ => format!("{} {}", part / 10, UNITS[unit]),
+    }
 }
 
 #[cfg(test)]

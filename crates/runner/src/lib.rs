@@ -28,7 +28,7 @@ pub use recorded::{recording, recording_of};
 pub use resume::{OwnedResumption, Resumption, look_at, take_up};
 pub use run::{Observer, Outcome};
 pub use settings::{Anchor, Settings, SettingsError};
-pub use volume::{COMMAND_PLACES, Found, RunDir, Volume, VolumeError};
+pub use volume::{COMMAND_PLACES, Found, Pin, RunDir, Volume, VolumeError};
 pub use workspace::WorkspaceError;
 
 /// Removes a run with all that it left, its worktree through git.

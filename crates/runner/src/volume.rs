@@ -31,6 +31,54 @@ impl RunDir {
     pub fn log(&self) -> PathBuf {
         self.path.join("events.jsonl")
     }
+
+    fn pin_path(&self) -> PathBuf {
+        self.path.join("pinned")
+    }
+
+    /// Whether it is to be kept from being removed.
+    pub fn is_pinned(&self) -> bool {
+        self.pin_path().exists()
+    }
+
+    /// Says that it is to be kept from being removed, or no longer.
+    ///
+    /// # Errors
+    /// When its directory can't be written to.
+    pub fn set_pin(&self, pin: Pin) -> io::Result<()> {
+        match pin {
+            Pin::On => std::fs::write(self.pin_path(), ""),
+            Pin::Off => match std::fs::remove_file(self.pin_path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// What its files take, in bytes. What can't be read counts nothing.
+    pub fn size(&self) -> u64 {
+        let mut directories = vec![self.path.clone()];
+        let mut size = 0;
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(found) if found.is_dir() => directories.push(entry.path()),
+                    Ok(found) => size += found.len(),
+                    Err(_) => {}
+                }
+            }
+        }
+        size
+    }
+}
+
+/// Whether a run is kept from being removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// A pipe file that was found.

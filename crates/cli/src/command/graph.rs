@@ -18,9 +18,14 @@ pub(super) fn graph(args: &args::Graph, context: &Context) -> Result<ExitCode> {
     let is_log = args.of.starts_with('@') || args.of.ends_with(".jsonl");
     let pipe = if is_log { None } else { as_pipe(&args.of, context)? };
     let (pipe, state) = match pipe {
+        Some(_) if args.at.is_some() => {
+            let message = format!("`{}` is a pipe and has no events", args.of);
+            return Err(Failure::message(Exit::Input, message).help("name a run to see it as it was"));
+        }
         Some(pipe) => (pipe, None),
         None => {
-            let state = LogSource::find(&args.of, context)?.fold(None, |_, _| {})?.state;
+            let folded = LogSource::find(&args.of, context)?.fold(args.at, |_, _| {})?;
+            let state = folded.state;
             let Some(pipe) = state.pipe().cloned() else {
                 let message = "the log is of omne-cli 0.2 and does not carry its pipe";
                 return Err(Failure::message(Exit::Input, message).help("draw the pipe file instead"));

@@ -89,7 +89,18 @@ impl LogSource {
 
     /// The log folded up to `until`.
     pub(super) fn fold(&self, until: Option<u64>, each: impl FnMut(&[u8], &Line)) -> Result<Folded> {
-        fold(RunState::new(), &mut self.reader()?, until, each).map_err(|error| damaged(&self.name(), error))
+        let beyond = |what: String| {
+            Err(Failure::message(Exit::Input, what).help("`omne events` shows them with their numbers"))
+        };
+        if until == Some(0) {
+            return beyond("events are numbered from 1".to_owned());
+        }
+        let folded = fold(RunState::new(), &mut self.reader()?, until, each)
+            .map_err(|error| damaged(&self.name(), error))?;
+        match until {
+            Some(until) if until > folded.seq => beyond(format!("the log has {} events", folded.seq)),
+            _ => Ok(folded),
+        }
     }
 }
 

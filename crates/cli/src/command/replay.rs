@@ -8,17 +8,17 @@ use omne_replay::Snapshot;
 use super::log::LogSource;
 use crate::{
     args::{self, ReplayFormat},
-    failure::{Exit, Failure, Result},
+    failure::Result,
     render,
     wire::Context,
 };
 
+mod step;
+
 pub(super) fn replay(args: &args::Replay, context: &Context) -> Result<ExitCode> {
     let source = LogSource::find(&args.log, context)?;
-    if args.at == Some(0) {
-        return Err(
-            Failure::message(Exit::Input, "events are numbered from 1").help("`omne events` shows them")
-        );
+    if args.step {
+        return step::step(&source, args.at, context);
     }
     let mut snapshot = (args.format == ReplayFormat::Snapshot).then(Snapshot::new);
     let folded = source.fold(args.at, |_, line| {
@@ -30,12 +30,6 @@ pub(super) fn replay(args: &args::Replay, context: &Context) -> Result<ExitCode>
     if let (Tail::Torn { bytes, .. }, None) = (folded.tail, args.at) {
         let warning = context.paint_errors().yellow("warning");
         writeln!(stderr, "{warning}: the log ends in a torn line of {bytes} bytes, which is passed over")?;
-    }
-    if let Some(at) = args.at
-        && at > folded.seq
-    {
-        return Err(Failure::message(Exit::Input, format!("the log has {} events", folded.seq))
-            .help("`omne events` shows them"));
     }
     let state = folded.state;
     let text = match (args.format, snapshot) {

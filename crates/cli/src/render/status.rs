@@ -31,21 +31,41 @@ fn active(state: &RunState, shown: &str, now: Timestamp) -> u64 {
     state.active_ms() + since_last
 }
 
-/// A list of runs; each with the state to show, which is not the log's when its owner died.
-pub(crate) fn run_list(runs: &[(RunState, &str)], now: Timestamp, paint: Paint) -> String {
-    let mut rows = vec![["RUN", "STATE", "STARTED", "TOOK", "REASON"].map(str::to_owned).to_vec()];
-    for (state, shown) in runs {
-        rows.push(vec![
+/// A run of a list.
+pub(crate) struct Listed {
+    pub(crate) state: RunState,
+    /// The state to show, which is not the log's when its owner died.
+    pub(crate) shown: &'static str,
+    /// In bytes, if it is asked for.
+    pub(crate) size: Option<u64>,
+    /// Whether it is kept from being removed.
+    pub(crate) pinned: bool,
+}
+
+/// A list of runs.
+pub(crate) fn run_list(runs: &[Listed], now: Timestamp, paint: Paint) -> String {
+    let mut head = vec!["RUN", "STATE", "STARTED", "TOOK"];
+    if runs.iter().any(|run| run.size.is_some()) {
+        head.push("SIZE");
+    }
+    head.push("REASON");
+    let mut rows = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    for Listed { state, shown, size, pinned } in runs {
+        let reason = visible(state.reason().unwrap_or_default()).replace('\n', " ");
+        let note = [pinned.then(|| "pinned".to_owned()), (!reason.is_empty()).then_some(reason)];
+        let mut row = vec![
             state.run().map_or_else(String::new, ToString::to_string),
             format!("{} {shown}", sign(shown)),
             state.started_at().map_or_else(String::new, |at| ago(at, now)),
             took(active(state, shown, now)),
-            visible(state.reason().unwrap_or_default()).replace('\n', " "),
-        ]);
+        ];
+        row.extend(size.map(super::size));
+        row.push(note.into_iter().flatten().collect::<Vec<_>>().join(" · "));
+        rows.push(row);
     }
     table(&rows, |row, column, cell| match (row, column) {
         (0, _) => paint.dim(cell),
-        (_, 1) => paint.state(runs[row - 1].1, cell),
+        (_, 1) => paint.state(runs[row - 1].shown, cell),
         (_, 2..) => paint.dim(cell),
         _ => cell.to_owned(),
     })
