@@ -3,6 +3,12 @@
 //!
 //! Everything here reads logs alone; nothing writes one.
 
+mod layout;
+mod markup;
 mod story;
+mod svg;
+#[cfg(test)]
+mod testing;
 
 pub use story::{Attempt, Go, GoEnd, Mark, MarkKind, Outcome, Round, Story};
+pub use svg::svg;
