@@ -3,6 +3,7 @@
 //!
 //! Everything here reads logs alone; nothing writes one.
 
+mod html;
 mod layout;
 mod markup;
 mod story;
@@ -10,5 +11,6 @@ mod svg;
 #[cfg(test)]
 mod testing;
 
+pub use html::{Events, Excerpt, Report, Stream, html};
 pub use story::{Attempt, Go, GoEnd, Mark, MarkKind, Outcome, Round, Story};
 pub use svg::svg;

@@ -31,7 +31,9 @@ impl<T: AsRef<str>> fmt::Display for Escaped<T> {
             plain = at + c.len_utf8();
             match c {
                 _ if !instead.is_empty() => f.write_str(instead)?,
-                '\0'..='\x1f' => write!(f, "{}", char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'))?,
+                '\0'..='\x1f' => {
+                    write!(f, "{}", char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'))?
+                }
                 '\x7f' => f.write_str("\u{2421}")?,
                 c => write!(f, "\u{27e6}U+{:04X}\u{27e7}", u32::from(c))?,
             }

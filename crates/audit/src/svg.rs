@@ -128,7 +128,8 @@ mod tests {
         let pipe = story.state.pipe().unwrap();
         let drawing = svg(pipe, Some(&story.state));
         assert_eq!(drawing, svg(pipe, Some(&story.state)));
-        for part in ["prefers-color-scheme", "✗", "bash · failed · ", "↷", "bash · skipped", "url(#tip)"] {
+        for part in ["prefers-color-scheme", "✗", "bash · failed · ", "↷", "bash · skipped", "url(#tip)"]
+        {
             assert!(drawing.contains(part), "{part} is missing");
         }
         // The one address is the namespace's name.
