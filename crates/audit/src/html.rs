@@ -58,11 +58,12 @@ pub fn html(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
          script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{} {word} · {}</title>\n<style>{}{STYLE}</style>\n</head>\n<body>\n",
+         <title>{} {word} · {}</title>\n<style>{}{STYLE}</style>\n</head>\n<body{}>\n",
         script_source(),
         sign(word),
         Escaped(run),
         svg::STYLE,
+        if page.nodes.len() > MANY { " class=\"many\"" } else { "" },
     )?;
     page.head(out)?;
     out.write_all(b"<main>\n")?;
@@ -124,7 +125,7 @@ impl<'a> Page<'a> {
     /// A link to a node's details; its bare id if there are none.
     fn link(&self, id: &str) -> String {
         match self.state.find(id) {
-            Some(node) => format!("<a class=\"mono\" href=\"#n{}\">{}</a>", node.place(), Escaped(id)),
+            Some(node) => format!("<a href=\"#n{}\">{}</a>", node.place(), Escaped(id)),
             None => format!("<span class=\"mono\">{}</span>", Escaped(id)),
         }
     }

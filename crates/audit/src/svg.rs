@@ -61,12 +61,12 @@ fn open(out: &mut String, drawn: &Layout, pipe: &Pipe, namespace: &str) {
 fn body(out: &mut String, drawn: &Layout, pipe: &Pipe, state: Option<&RunState>, links: Links) {
     out.push_str(
         "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" \
-         orient=\"auto\"><path class=\"tip\" d=\"M0 0L8 4L0 8z\"/></marker></defs><g class=\"edges\">\n",
+         orient=\"auto\"><path class=\"tip\" d=\"M0 0L8 4L0 8z\"/></marker></defs><g class=\"edges\" marker-end=\"url(#tip)\">\n",
     );
     for edge in &drawn.edges {
         let (x, y) = drawn.boxes[edge.from];
         let (mut x, mut y) = (x + WIDTH / 2, y + HEIGHT);
-        let _ = write!(out, "<path marker-end=\"url(#tip)\" d=\"M{x} {y}");
+        let _ = write!(out, "<path d=\"M{x} {y}");
         for &(to, top) in &edge.via {
             curve(out, (x, y), (to, top));
             (x, y) = (to, top + HEIGHT);
@@ -95,13 +95,16 @@ fn body(out: &mut String, drawn: &Layout, pipe: &Pipe, state: Option<&RunState>,
             let _ = write!(out, " href=\"#n{}\"", node.place());
         }
         let mark = word.map_or("○", sign);
-        let _ = write!(
+        let label = shortened(id, MOST);
+        out.push('>');
+        if label != id {
+            let _ = write!(out, "<title>{}</title>", Escaped(id));
+        }
+        let _ = writeln!(
             out,
-            "><title>{} · {note}</title><rect class=\"box\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"7\"/>\
-             <text class=\"sign\" x=\"11\" y=\"20\">{mark}</text><text x=\"29\" y=\"20\">{}</text>\
-             <text class=\"note\" x=\"29\" y=\"36\">{note}</text></{tag}>\n",
-            Escaped(id),
-            Escaped(shortened(id, MOST)),
+            "<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"7\"/><text class=\"sign\" x=\"11\" y=\"20\">{mark}</text>\
+             <text x=\"29\" y=\"20\">{}</text><text class=\"note\" x=\"29\" y=\"36\">{note}</text></{tag}>",
+            Escaped(label),
         );
     }
 }

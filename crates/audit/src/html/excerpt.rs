@@ -52,8 +52,24 @@ impl Excerpt {
         Ok(excerpt)
     }
 
-    /// The last lines, `most` bytes at most.
-    pub(super) fn end(&self, most: usize) -> Self {
+    /// The last lines of it: `most` bytes at most, and no more lines than fit a screen.
+    pub(super) fn last_lines(&self, most: usize) -> Self {
+        const LINES: usize = 24;
+        let end = self.end(most);
+        let text = end.tail.strip_suffix(b"\n").unwrap_or(&end.tail);
+        let breaks =
+            || text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        let whole = (end.tail.len() as u64) == self.total;
+        let from = match breaks().nth(LINES - 1) {
+            Some(at) => at,
+            None if whole => 0,
+            None => breaks().last().unwrap_or(0),
+        };
+        Self { tail: end.tail[from..].to_vec(), ..end }
+    }
+
+    /// The last `most` bytes.
+    fn end(&self, most: usize) -> Self {
         let all = if self.tail.is_empty() { &self.head } else { &self.tail };
         Self { head: Vec::new(), tail: all[all.len().saturating_sub(most)..].to_vec(), total: self.total }
     }
@@ -71,12 +87,17 @@ impl Excerpt {
     pub(super) fn write(&self, most: usize, out: &mut dyn Write) -> io::Result<()> {
         let Self { head, tail, total } = self.cut(most);
         let shown = (head.len() + tail.len()) as u64;
-        write!(out, "<pre tabindex=\"0\">{}", Escaped(printed(&head)))?;
+        write!(out, "<pre{}>{}", scrolls(shown), Escaped(printed(&head)))?;
         if shown < total {
             write!(out, "<i class=\"cut\">… {} bytes left out …</i>\n", total - shown)?;
         }
         writeln!(out, "{}</pre>", Escaped(printed(&tail)))
     }
+}
+
+/// The attribute of a block that may have to be scrolled: the keyboard has to reach it.
+pub(super) fn scrolls(bytes: u64) -> &'static str {
+    if bytes > 500 { " tabindex=\"0\"" } else { "" }
 }
 
 /// Bytes as text, without the sequences that colour it on a terminal.
@@ -119,12 +140,20 @@ mod tests {
         let text: Vec<u8> = (b'a'..=b'z').collect();
         let excerpt = Excerpt::read(&mut io::Cursor::new(&text), 4).unwrap();
         assert_eq!((&excerpt.head[..], &excerpt.tail[..], excerpt.total), (&b"abcd"[..], &b"wxyz"[..], 26));
-        assert_eq!(
-            written(&excerpt, 4),
-            "<pre tabindex=\"0\">a<i class=\"cut\">… 22 bytes left out …</i>\nxyz</pre>\n"
-        );
+        assert_eq!(written(&excerpt, 4), "<pre>a<i class=\"cut\">… 22 bytes left out …</i>\nxyz</pre>\n");
         let whole = Excerpt::read(&mut io::Cursor::new(&text), 13).unwrap();
-        assert_eq!(written(&whole, 100), "<pre tabindex=\"0\">abcdefghijklmnopqrstuvwxyz</pre>\n");
+        assert_eq!(written(&whole, 100), "<pre>abcdefghijklmnopqrstuvwxyz</pre>\n");
+    }
+
+    #[test]
+    fn the_last_lines_are_whole() {
+        let text: String = (0..100).map(|number| format!("line {number}\n")).collect();
+        let all = Excerpt { head: text.clone().into_bytes(), tail: vec![], total: text.len() as u64 };
+        let last = all.last_lines(1000);
+        assert!(last.tail.starts_with(b"line 76\n") && last.tail.ends_with(b"line 99\n"));
+        assert_eq!(all.last_lines(20).tail, b"line 98\nline 99\n");
+        let short = Excerpt { head: b"a\nb".to_vec(), tail: vec![], total: 3 };
+        assert_eq!(short.last_lines(20).tail, b"a\nb");
     }
 
     #[test]

@@ -34,10 +34,7 @@ impl Page<'_> {
         }
         if failed.len() > MOST {
             let more = failed.len() - MOST;
-            writeln!(
-                out,
-                "<p class=\"cut\">{more} more nodes failed; the <a href=\"#nodes\">table</a> has them.</p>"
-            )?;
+            writeln!(out, "<p class=\"cut\">{more} more nodes failed; the table of nodes has them.</p>")?;
         }
         for (id, _, record) in self.state.nodes().filter(|(_, _, record)| is_asking(record)) {
             let Some(gate) = record.gate() else { continue };
@@ -78,7 +75,7 @@ impl Page<'_> {
         }
         for stream in [Stream::Stderr, Stream::Stdout] {
             let Some(excerpt) = (self.report.capture)(id, stream) else { continue };
-            let end = excerpt.end(TAIL);
+            let end = excerpt.last_lines(TAIL);
             // The message is the end of standard error as a rule, and need not be said twice.
             let told = String::from_utf8_lossy(&end.tail).trim() == message.trim();
             if end.total > 0 && !told {

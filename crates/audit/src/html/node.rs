@@ -7,7 +7,7 @@ use omne_events::{IterationOutcome, NodeId, NodeKind, Timestamp};
 use omne_pipe::to_yaml;
 use omne_replay::NodeRecord;
 
-use super::{Page, Stream, Told, decisions::told, head::clock, open};
+use super::{Page, Stream, Told, decisions::told, excerpt::scrolls, head::clock, open};
 use crate::{
     Attempt, MarkKind, Outcome, Round,
     markup::{Escaped, beginning, shortened, sign, state_of, took},
@@ -122,17 +122,37 @@ impl Page<'_> {
             let json = pipe.node_definition(node);
             let yaml = serde_json::from_str::<serde_json::Value>(json).ok().and_then(|v| to_yaml(&v).ok());
             let text = yaml.as_deref().unwrap_or(json).trim_end();
-            write!(out, "<p class=\"label\">Definition</p><pre tabindex=\"0\">{}</pre>", Escaped(cut(text)))?;
+            write!(
+                out,
+                "<p class=\"label\">Definition</p><pre{}>{}</pre>",
+                scrolls(text.len() as u64),
+                Escaped(cut(text))
+            )?;
         }
         Ok(())
     }
 }
 
 fn attempts(attempts: &[&Attempt], out: &mut dyn Write) -> io::Result<()> {
-    if attempts.is_empty() {
-        return Ok(());
-    }
     let agents = attempts.iter().any(|attempt| attempt.agent.is_some() || attempt.usage.is_some());
+    match attempts {
+        [] => return Ok(()),
+        // Nearly every node has one plain attempt, and there are many nodes.
+        [one] if !agents && one.rounds.is_empty() => {
+            let (word, text) = outcome(one);
+            let took = attempt_ms(one).map_or_else(String::new, |ms| format!(" in {}", took(ms)));
+            let code = one.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+            let started = clock(&one.started.to_string());
+            return write!(
+                out,
+                "<p>Attempt {} at {started}: <b class=\"state\">{} {}</b>{took}{code}</p>",
+                one.number,
+                sign(word),
+                Escaped(text),
+            );
+        }
+        _ => {}
+    }
     out.write_all(
         b"<div class=\"scroll\"><table><thead><tr><th scope=\"col\" class=\"num\">Attempt</th><th scope=\"col\">Outcome</th>\
           <th scope=\"col\">Started</th><th scope=\"col\" class=\"num\">Took</th><th scope=\"col\">Exit</th>",
