@@ -156,8 +156,8 @@ impl<'a> Page<'a> {
             let word = state_of(self.state, record);
             write!(
                 out,
-                "<tr class=\"{word}\"><th scope=\"row\"><a href=\"#n{place}\">{}</a><td><b class=\"state\">{} {word}</b>\
-                 <td>{}<td class=\"num\"",
+                "<tr class=\"{word}\"><th scope=\"row\"><a href=\"#n{place}\">{}</a><td><b>{} {word}</b>\
+                 <td>{}<td",
                 Escaped(id.as_str()),
                 sign(word),
                 kind.as_str(),
@@ -166,11 +166,11 @@ impl<'a> Page<'a> {
                 Some(ms) => write!(out, " data-v=\"{ms}\">{}", crate::markup::took(ms))?,
                 None => out.write_all(b">")?,
             }
-            write!(out, "<td class=\"num\">{}<td>", self.nodes[place].attempts.len())?;
+            write!(out, "<td>{}<td>", self.nodes[place].attempts.len())?;
             if let Some(code) = record.exit_code {
                 write!(out, "{code}")?;
             }
-            out.write_all(b"<td class=\"num\">")?;
+            out.write_all(b"<td>")?;
             if let Some(usd) = record.usage().and_then(|usage| usage.cost_usd) {
                 write!(out, "{usd:.4}")?;
             }

@@ -8,7 +8,7 @@
 use omne_dag::Graph;
 
 /// The width of a box.
-pub(crate) const WIDTH: i32 = 184;
+pub(crate) const WIDTH: i32 = 212;
 /// The height of a box.
 pub(crate) const HEIGHT: i32 = 46;
 const GAP: i32 = 24;

@@ -2,7 +2,10 @@
 //! anybody; nothing of it may become markup, script, or a command to a reader's
 //! eye.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use omne_pipe::format_duration;
 use omne_replay::{NodePhase, NodeRecord, RunPhase, RunState};
@@ -14,32 +17,57 @@ pub(crate) struct Escaped<T>(pub(crate) T);
 
 impl<T: AsRef<str>> fmt::Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.as_ref();
-        let mut plain = 0;
-        for (at, c) in text.char_indices() {
-            let instead = match c {
-                '&' => "&amp;",
-                '<' => "&lt;",
-                '>' => "&gt;",
-                '"' => "&quot;",
-                '\'' => "&#39;",
-                '\t' | '\n' => continue,
-                c if c.is_control() || is_hidden(c) => "",
-                _ => continue,
-            };
-            f.write_str(&text[plain..at])?;
-            plain = at + c.len_utf8();
-            match c {
-                _ if !instead.is_empty() => f.write_str(instead)?,
-                '\0'..='\x1f' => {
-                    write!(f, "{}", char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'))?
-                }
-                '\x7f' => f.write_str("\u{2421}")?,
-                c => write!(f, "\u{27e6}U+{:04X}\u{27e7}", u32::from(c))?,
-            }
-        }
-        f.write_str(&text[plain..])
+        write_visible(self.0.as_ref(), f, |c| match c {
+            '"' => Some("&quot;"),
+            '\'' => Some("&#39;"),
+            c => entity(c),
+        })
     }
+}
+
+/// The same for between tags only: JSON has many quotes, and there they can stay.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EscapedBetweenTags<T>(pub(crate) T);
+
+impl<T: AsRef<str>> fmt::Display for EscapedBetweenTags<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_visible(self.0.as_ref(), f, entity)
+    }
+}
+
+fn entity(c: char) -> Option<&'static str> {
+    match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        _ => None,
+    }
+}
+
+fn write_visible(
+    text: &str,
+    f: &mut fmt::Formatter<'_>,
+    entity: impl Fn(char) -> Option<&'static str>,
+) -> fmt::Result {
+    let mut plain = 0;
+    for (at, c) in text.char_indices() {
+        let entity = entity(c);
+        let stays = matches!(c, '\t' | '\n') || !(c.is_control() || is_hidden(c));
+        if entity.is_none() && stays {
+            continue;
+        }
+        f.write_str(&text[plain..at])?;
+        plain = at + c.len_utf8();
+        match (entity, c) {
+            (Some(entity), _) => f.write_str(entity)?,
+            (None, '\0'..='\x1f') => {
+                f.write_char(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'))?
+            }
+            (None, '\x7f') => f.write_char('\u{2421}')?,
+            (None, c) => write!(f, "\u{27e6}U+{:04X}\u{27e7}", u32::from(c))?,
+        }
+    }
+    f.write_str(&text[plain..])
 }
 
 /// Whether a character changes how its neighbours look, without being seen itself, or has no place in XML.
@@ -106,6 +134,7 @@ mod tests {
             Escaped(text).to_string(),
             "&lt;/script&gt;&lt;img src=x onerror=&quot;a(&#39;&amp;&#39;)&quot;&gt;"
         );
+        assert_eq!(EscapedBetweenTags("<a b=\"c\">&\x07").to_string(), "&lt;a b=\"c\"&gt;&amp;␇");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
 pub(crate) const STYLE: &str = include_str!("svg.css");
 
 /// The longest id that fits a box.
-const MOST: usize = 19;
+const MOST: usize = 24;
 
 /// What the boxes of a drawing lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

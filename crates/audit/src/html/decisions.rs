@@ -34,7 +34,7 @@ impl Page<'_> {
             let (who, word, text, said) = told(&mark.kind);
             writeln!(
                 out,
-                "<tr class=\"{word}\"><td class=\"time\">{}<td>{link}<td>{}<td><b class=\"state\">{} {}</b>\
+                "<tr class=\"{word}\"><td class=\"time\">{}<td>{link}<td>{}<td><b>{} {}</b>\
                  <td class=\"note\">{}</tr>",
                 clock(&mark.at.to_string()),
                 Escaped(who),

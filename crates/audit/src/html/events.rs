@@ -9,7 +9,7 @@ use omne_events::{Line, NodeId, Timestamp};
 use smol_str::SmolStr;
 
 use super::{Page, head::clock};
-use crate::markup::{Escaped, beginning};
+use crate::markup::{Escaped, EscapedBetweenTags, beginning};
 
 /// As many are shown from the beginning, and as many from the end.
 const MOST: usize = 2000;
@@ -107,7 +107,7 @@ impl Row {
     fn write(&self, page: &Page<'_>, out: &mut dyn Write) -> io::Result<()> {
         write!(
             out,
-            "<tr><td class=\"num\">{}<td class=\"time\">{}<td>{}<td>",
+            "<tr><td>{}<td>{}<td>{}<td>",
             self.seq,
             clock(&self.at.to_string()),
             Escaped(&self.kind)
@@ -115,7 +115,7 @@ impl Row {
         if let Some(node) = &self.node {
             out.write_all(page.link(node.as_str()).as_bytes())?;
         }
-        write!(out, "<td><code>{}</code>", Escaped(&self.text))?;
+        write!(out, "<td><code>{}</code>", EscapedBetweenTags(&self.text))?;
         if self.bytes > self.text.len() {
             write!(out, "<i class=\"cut\">… {} more bytes</i>", self.bytes - self.text.len())?;
         }

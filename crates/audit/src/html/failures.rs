@@ -40,7 +40,7 @@ impl Page<'_> {
             let Some(gate) = record.gate() else { continue };
             write!(
                 out,
-                "<article class=\"waiting\"><h3><b class=\"state\">?</b> {} waits for people</h3><p class=\"said\">{}</p>",
+                "<article class=\"waiting\"><h3><b>?</b> {} waits for people</h3><p class=\"said\">{}</p>",
                 self.link(id.as_str()),
                 Escaped(gate.prompt.as_deref().unwrap_or_default()),
             )?;
@@ -65,7 +65,7 @@ impl Page<'_> {
         how.extend(record.duration_ms.map(|ms| format!("after {}", took(ms))));
         write!(
             out,
-            "<article class=\"failed\"><h3><b class=\"state\">✗</b> {} <span class=\"how\">{}</span></h3>",
+            "<article class=\"failed\"><h3><b>✗</b> {} <span class=\"how\">{}</span></h3>",
             self.link(id.as_str()),
             Escaped(how.join(" · ")),
         )?;

@@ -71,7 +71,7 @@ impl Page<'_> {
         }
         out.write_all(b"</div>\n<ul class=\"counts\">")?;
         for (word, count) in some() {
-            write!(out, "<li class=\"{word}\"><b class=\"state\">{} {count}</b> {word}</li>", sign(word))?;
+            write!(out, "<li class=\"{word}\"><b>{} {count}</b> {word}</li>", sign(word))?;
         }
         out.write_all(b"</ul>\n")
     }
@@ -113,19 +113,19 @@ impl Page<'_> {
         match &self.report.chain {
             Ok(Some(head)) => writeln!(
                 out,
-                "<p class=\"chain completed\"><b class=\"state\">✓ The log verifies.</b> {} events, each linked to the \
+                "<p class=\"chain completed\"><b>✓ The log verifies.</b> {} events, each linked to the \
                  one before; the head is <code>{head}</code></p>",
                 self.story.events
             ),
             Ok(None) => writeln!(
                 out,
-                "<p class=\"chain skipped\"><b class=\"state\">· The log is not linked.</b> Changes of its {} events \
+                "<p class=\"chain skipped\"><b>· The log is not linked.</b> Changes of its {} events \
                  can not be found.</p>",
                 self.story.events
             ),
             Err(finding) => writeln!(
                 out,
-                "<p class=\"chain failed\"><b class=\"state\">✗ The log does not verify.</b> {}</p>",
+                "<p class=\"chain failed\"><b>✗ The log does not verify.</b> {}</p>",
                 Escaped(finding)
             ),
         }
@@ -163,7 +163,7 @@ impl Page<'_> {
             };
             writeln!(
                 out,
-                "<tr class=\"{word}\"><td>{}<td>{to}<td>{why}<td>{}<td>{}<td><b class=\"state\">{} {}</b> {}</tr>",
+                "<tr class=\"{word}\"><td>{}<td>{to}<td>{why}<td>{}<td>{}<td><b>{} {}</b> {}</tr>",
                 clock(&go.at.to_string()),
                 Escaped(go.by.as_deref().unwrap_or_default()),
                 Escaped(host),

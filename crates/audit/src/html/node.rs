@@ -31,7 +31,7 @@ impl Page<'_> {
             let word = state_of(self.state, record);
             write!(
                 out,
-                "<details class=\"node {word}\"{}><summary><b class=\"state\">{}</b> <span class=\"mono\">{}</span> \
+                "<details class=\"node {word}\"{}><summary><b>{}</b> <span>{}</span> \
                  <span class=\"how\">{} · {word}",
                 open(self.nodes.len() == 1),
                 sign(word),
@@ -145,7 +145,7 @@ fn attempts(attempts: &[&Attempt], out: &mut dyn Write) -> io::Result<()> {
             let started = clock(&one.started.to_string());
             return write!(
                 out,
-                "<p>Attempt {} at {started}: <b class=\"state\">{} {}</b>{took}{code}</p>",
+                "<p>Attempt {} at {started}: <b>{} {}</b>{took}{code}</p>",
                 one.number,
                 sign(word),
                 Escaped(text),
@@ -169,7 +169,7 @@ fn attempts(attempts: &[&Attempt], out: &mut dyn Write) -> io::Result<()> {
         let (word, text) = outcome(attempt);
         write!(
             out,
-            "<tr class=\"{word}\"><td class=\"num\">{}<td><b class=\"state\">{} {}</b><td class=\"time\">{}<td class=\"num\">{}<td>",
+            "<tr class=\"{word}\"><td class=\"num\">{}<td><b>{} {}</b><td class=\"time\">{}<td class=\"num\">{}<td>",
             attempt.number,
             sign(word),
             Escaped(text),
@@ -191,7 +191,7 @@ fn attempts(attempts: &[&Attempt], out: &mut dyn Write) -> io::Result<()> {
             let (word, text) = round_outcome(round);
             write!(
                 out,
-                "<tr class=\"round {word}\"><td class=\"num\">round {}<td><b class=\"state\">{} {text}</b>\
+                "<tr class=\"round {word}\"><td class=\"num\">round {}<td><b>{} {text}</b>\
                  <td class=\"time\">{}<td class=\"num\">{}<td>",
                 round.number,
                 sign(word),
@@ -218,7 +218,7 @@ fn marks(told_of: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
         let (who, word, text, said) = told(&mark.kind);
         write!(
             out,
-            "<tr class=\"{word}\"><td class=\"time\">{}<td>{}<td><b class=\"state\">{} {}</b><td class=\"note\">{}</tr>",
+            "<tr class=\"{word}\"><td class=\"time\">{}<td>{}<td><b>{} {}</b><td class=\"note\">{}</tr>",
             clock(&mark.at.to_string()),
             Escaped(who),
             sign(word),

@@ -108,7 +108,11 @@ impl Page<'_> {
                 (within(to) - within(from)).max(0.0),
             )?;
         }
-        write!(out, "<span>{}</span></a>", sign(word))
+        // A thinner bar has no room for its sign.
+        match right - left {
+            0.3.. => write!(out, "<span>{}</span></a>", sign(word)),
+            _ => out.write_all(b"</a>"),
+        }
     }
 }
 
