@@ -136,7 +136,7 @@ impl<'a> Page<'a> {
             out,
             "<section id=\"graph\"><h2>Graph</h2>\n<details{}><summary>{} nodes, {} edges</summary>\n\
              <div class=\"scroll drawing\" tabindex=\"0\" role=\"region\" aria-label=\"Graph\">{}</div></details></section>",
-            open(self.nodes.len() <= MANY),
+            open(self.nodes.len()),
             pipe.nodes().len(),
             pipe.graph().nodes().map(|node| pipe.graph().dependencies(node).len()).sum::<usize>(),
             svg::fragment(pipe, Some(self.state)),
@@ -180,9 +180,9 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The attribute of a `<details>` that is open at first.
-fn open(open: bool) -> &'static str {
-    if open { " open" } else { "" }
+/// The attribute of a `<details>` with `count` things in it: it is open at first, unless they are many.
+fn open(count: usize) -> &'static str {
+    if count <= MANY { " open" } else { "" }
 }
 
 /// The policy's word for the one script that may run: even markup that got through could run no other.

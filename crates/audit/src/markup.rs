@@ -91,7 +91,11 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
 
 /// The beginning of a text, at most `most` bytes of it.
 pub(crate) fn beginning(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// A sign for a state, so that colour is never all that tells it.

@@ -63,7 +63,7 @@ impl Excerpt {
         let from = match breaks().nth(LINES - 1) {
             Some(at) => at,
             None if whole => 0,
-            None => breaks().last().unwrap_or(0),
+            None => text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1),
         };
         Self { tail: end.tail[from..].to_vec(), ..end }
     }
@@ -89,7 +89,7 @@ impl Excerpt {
         let shown = (head.len() + tail.len()) as u64;
         write!(out, "<pre{}>{}", scrolls(shown), Escaped(printed(&head)))?;
         if shown < total {
-            write!(out, "<i class=\"cut\">… {} bytes left out …</i>\n", total - shown)?;
+            writeln!(out, "<i class=\"cut\">… {} bytes left out …</i>", total - shown)?;
         }
         writeln!(out, "{}</pre>", Escaped(printed(&tail)))
     }

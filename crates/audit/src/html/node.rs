@@ -7,7 +7,7 @@ use omne_events::{IterationOutcome, NodeId, NodeKind, Timestamp};
 use omne_pipe::to_yaml;
 use omne_replay::NodeRecord;
 
-use super::{Page, Stream, Told, decisions::told, excerpt::scrolls, head::clock, open};
+use super::{Page, Stream, Told, decisions::told, excerpt::scrolls, head::clock};
 use crate::{
     Attempt, MarkKind, Outcome, Round,
     markup::{Escaped, beginning, shortened, sign, state_of, took},
@@ -31,9 +31,8 @@ impl Page<'_> {
             let word = state_of(self.state, record);
             write!(
                 out,
-                "<details class=\"node {word}\"{}><summary><b>{}</b> <span>{}</span> \
+                "<details class=\"node {word}\"><summary><b>{}</b> <span>{}</span> \
                  <span class=\"how\">{} · {word}",
-                open(self.nodes.len() == 1),
                 sign(word),
                 Escaped(id.as_str()),
                 kind.as_str(),

@@ -18,6 +18,13 @@
   });
   unfold();
 
+  // A drawing that is wider than the page is shown from its middle.
+  for (const box of all(".drawing")) {
+    const center = () => { box.scrollLeft = (box.scrollWidth - box.clientWidth) / 2; };
+    box.closest("details").addEventListener("toggle", center, { once: true });
+    center();
+  }
+
   for (const button of all("[data-all]")) {
     button.addEventListener("click", () => {
       for (const node of all("details.node")) node.open = button.dataset.all === "open";

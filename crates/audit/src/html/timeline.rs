@@ -6,7 +6,7 @@ use omne_events::{Timestamp, milliseconds};
 use rustc_hash::FxHashMap;
 
 use super::{
-    MANY, Page,
+    Page,
     head::clock,
     node::{attempt_ms, outcome, round_outcome},
     open,
@@ -51,7 +51,7 @@ impl Page<'_> {
             out,
             "<section id=\"timeline\"><h2>Timeline</h2>\n<details{}><summary>{} attempts, {} at once at most</summary>\n\
              <ul class=\"legend\">",
-            open(story.attempts.len() <= MANY),
+            open(story.attempts.len()),
             story.attempts.len(),
             story.slots,
         )?;
@@ -68,7 +68,7 @@ impl Page<'_> {
             "</ul>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Timeline\">\
              <div class=\"gantt\" style=\"--w:{width}px\">\n"
         )?;
-        scale.write(out)?;
+        scale.write(width, out)?;
         for (label, attempts) in rows {
             write!(out, "<div class=\"row\"><span class=\"label\">{label}</span><div class=\"track\">")?;
             for attempt in attempts {
@@ -173,10 +173,12 @@ impl Scale {
     }
 
     /// The axis: ticks in round numbers since each go began, and marks where time is left out.
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, width: usize, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(
             b"<div class=\"row axis\"><span class=\"label\">since start</span><div class=\"track\">",
         )?;
+        // A tick's text takes up to 80 pixels.
+        let apart = 8000.0 / f64::from(u32::try_from(width).unwrap_or(u32::MAX));
         for (number, go) in self.goes.iter().enumerate() {
             if let Some(before) = number.checked_sub(1).map(|before| &self.goes[before]) {
                 let left = before.left + before.width;
@@ -190,7 +192,7 @@ impl Scale {
                     clock(&go.from.to_string()),
                 )?;
             }
-            let step = step(go.seconds() * 1000.0 / (go.width / 14.0).max(1.0));
+            let step = step(go.seconds() * 1000.0 / (go.width / apart).max(1.0));
             let length = milliseconds(go.to.since(go.from));
             let mut tick = 0;
             while tick <= length {
@@ -201,7 +203,7 @@ impl Scale {
                     if tick == 0 && go.resume > 0 { format!("resume {}", go.resume) } else { label(tick) };
                 // The last one would stick out.
                 let left = self.at(at);
-                if left < 96.0 {
+                if left < 100.0 - apart / 2.0 {
                     write!(out, "<b style=\"left:{left:.2}%\">{text}</b>")?;
                 }
                 tick += step;
