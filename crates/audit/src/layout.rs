@@ -12,12 +12,14 @@ pub(crate) const WIDTH: i32 = 212;
 /// The height of a box.
 pub(crate) const HEIGHT: i32 = 46;
 const GAP: i32 = 24;
+/// How far from a box edges go down beside it: those that end on the one side, those that begin on the other.
+const GUTTER: i32 = GAP / 2 - 5;
 const ROW_GAP: i32 = 44;
 const DUMMY: i32 = 10;
 const MARGIN: i32 = 16;
 const SWEEPS: usize = 8;
-/// With more dummies than this, edges over several rows are drawn straight: lanes for all would be wider than the boxes.
-const MOST_DUMMIES: usize = 4000;
+/// If edges pass more rows than this in all, they go straight to their ends, behind boxes: lanes would fill the drawing.
+const MOST_PASSES: usize = 10_000;
 
 /// A drawing.
 #[derive(Debug, Default, PartialEq)]
@@ -39,7 +41,7 @@ pub(crate) struct Route {
     pub(crate) from: usize,
     /// The place of the node that depends on it.
     pub(crate) to: usize,
-    /// Middle and top of each row that it passes between the two.
+    /// Where it passes rows between the two, and the tops of those.
     pub(crate) via: Vec<(i32, i32)>,
 }
 
@@ -54,12 +56,22 @@ pub(crate) fn layout(graph: &Graph) -> Layout {
     let top = |row: usize| MARGIN + i32::try_from(row).unwrap_or(i32::MAX / 128) * (HEIGHT + ROW_GAP);
     let boxes: Vec<(i32, i32)> =
         (0..graph.len()).map(|v| (middles[v] - WIDTH / 2, top(sketch.row_of[v]))).collect();
+    let gutter = |chain: &Chain, x: i32| {
+        let (first, last) = (sketch.row_of[chain.from] + 1, sketch.row_of[chain.to] - 1);
+        let mut via = vec![(x, top(first))];
+        via.extend((last > first).then(|| (x, top(last))));
+        via
+    };
     let edges = chains
         .into_iter()
         .map(|chain| Route {
             from: chain.from,
             to: chain.to,
-            via: chain.via.map(|v| (middles[v], top(sketch.row_of[v]))).collect(),
+            via: match &chain.way {
+                Way::Lane(dummies) => dummies.clone().map(|v| (middles[v], top(sketch.row_of[v]))).collect(),
+                Way::Before => gutter(&chain, middles[chain.to] - WIDTH / 2 - GUTTER),
+                Way::Behind => gutter(&chain, middles[chain.from] + WIDTH / 2 + GUTTER),
+            },
         })
         .collect();
     let width = boxes.iter().map(|(x, _)| x + WIDTH).max().unwrap_or(0);
@@ -67,11 +79,20 @@ pub(crate) fn layout(graph: &Graph) -> Layout {
     Layout { width, height: top(sketch.rows.len()) - ROW_GAP + MARGIN, boxes, edges }
 }
 
-/// An edge and the range of its dummies.
+/// An edge, and how it passes the rows between.
 struct Chain {
     from: usize,
     to: usize,
-    via: std::ops::Range<usize>,
+    way: Way,
+}
+
+enum Way {
+    /// By these dummies; straight to its end, if there are none.
+    Lane(std::ops::Range<usize>),
+    /// Down the gap to the left of its end, for the boxes above that end often stand in the same column.
+    Before,
+    /// Down the gap to the right of its beginning.
+    Behind,
 }
 
 /// Vertices in rows: the nodes first, then the dummies.
@@ -86,29 +107,50 @@ struct Sketch {
 impl Sketch {
     fn new(graph: &Graph) -> (Self, Vec<Chain>) {
         let nodes = graph.len();
-        let (mut row_of, count) = rows(graph);
+        let (mut row_of, parts) = rows(graph);
+        // How many rows before each one are a part of a layer only.
+        let parts_before: Vec<usize> = std::iter::once(0)
+            .chain(parts.iter().scan(0, |sum, part| {
+                *sum += usize::from(*part);
+                Some(*sum)
+            }))
+            .collect();
         let edges: Vec<(usize, usize)> = graph
             .nodes()
             .flat_map(|to| graph.dependencies(to).iter().map(move |from| (from.place(), to.place())))
             .collect();
-        let span = |&(from, to): &(usize, usize)| row_of[to].saturating_sub(row_of[from] + 1);
-        let lanes = edges.iter().map(span).sum::<usize>() <= MOST_DUMMIES;
+        // A lane through a layer that is wrapped would push its rows apart.
+        let is_free = |from: usize, to: usize| parts_before[to] == parts_before[from + 1];
+        let span = |&(from, to): &(usize, usize)| row_of[to] - row_of[from] - 1;
+        let lanes = edges.iter().map(span).sum::<usize>() <= MOST_PASSES;
         let mut chains = Vec::with_capacity(edges.len());
         for (from, to) in edges {
+            let (above, below) = (row_of[from], row_of[to]);
             let start = row_of.len();
-            if lanes {
-                row_of.extend(row_of[from] + 1..row_of[to]);
-            }
-            chains.push(Chain { from, to, via: start..row_of.len() });
+            let way = if below == above + 1 || !lanes {
+                Way::Lane(start..start)
+            } else if is_free(above, below) {
+                row_of.extend(above + 1..below);
+                Way::Lane(start..row_of.len())
+            } else if parts[above] && !parts[below] {
+                Way::Behind
+            } else {
+                Way::Before
+            };
+            chains.push(Chain { from, to, way });
         }
-        let mut rows = vec![Vec::new(); count];
+        let mut rows = vec![Vec::new(); parts.len()];
         for (vertex, row) in row_of.iter().enumerate() {
             rows[*row].push(vertex);
         }
         let (mut up, mut down) = (vec![Vec::new(); row_of.len()], vec![Vec::new(); row_of.len()]);
         for chain in &chains {
             let mut above = chain.from;
-            for below in chain.via.clone().chain([chain.to]) {
+            let dummies = match &chain.way {
+                Way::Lane(dummies) => dummies.clone(),
+                Way::Before | Way::Behind => 0..0,
+            };
+            for below in dummies.chain([chain.to]) {
                 down[above].push(below);
                 up[below].push(above);
                 above = below;
@@ -231,8 +273,8 @@ impl Sketch {
     }
 }
 
-/// Each node's row and how many rows there are: a layer is a row, a wide one several.
-fn rows(graph: &Graph) -> (Vec<usize>, usize) {
+/// Each node's row, and of each row whether it is a part of a layer: a layer is a row, a wide one several.
+fn rows(graph: &Graph) -> (Vec<usize>, Vec<bool>) {
     let layers = graph.layers();
     let most = graph.len().isqrt().clamp(8, 24);
     let mut sizes = vec![0usize; layers.iter().max().map_or(0, |deepest| deepest + 1)];
@@ -240,10 +282,11 @@ fn rows(graph: &Graph) -> (Vec<usize>, usize) {
         sizes[*layer] += 1;
     }
     let mut starts = Vec::with_capacity(sizes.len());
-    let mut count = 0;
+    let mut parts = Vec::new();
     for size in &sizes {
-        starts.push(count);
-        count += size.div_ceil(most);
+        starts.push(parts.len());
+        let rows = size.div_ceil(most);
+        parts.resize(parts.len() + rows, rows > 1);
     }
     let mut seen = vec![0; sizes.len()];
     let row = |layer: &usize| {
@@ -253,7 +296,7 @@ fn rows(graph: &Graph) -> (Vec<usize>, usize) {
         // Even rows look better than full ones and a rest.
         starts[*layer] + place / sizes[*layer].div_ceil(rows)
     };
-    (layers.iter().map(row).collect(), count)
+    (layers.iter().map(row).collect(), parts)
 }
 
 /// Writes down where each vertex of a row is, seen from the row's middle.
@@ -297,86 +340,4 @@ fn nearest_ascending(wanted: &[f64]) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use omne_dag::NodeIx;
-
-    use super::*;
-
-    fn graph(lists: &[Vec<usize>]) -> Graph {
-        let lists: Vec<Vec<NodeIx>> =
-            lists.iter().map(|list| list.iter().copied().map(NodeIx::new).collect()).collect();
-        Graph::new(&lists).unwrap()
-    }
-
-    /// Dependencies on up to three earlier nodes, by a small generator.
-    fn any(nodes: usize, seed: u64) -> Graph {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut next = |below: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from(state >> 40).unwrap() % below
-        };
-        let lists: Vec<Vec<usize>> = (0..nodes)
-            .map(|node| {
-                let mut list: Vec<usize> =
-                    (0..next(4)).filter(|_| node > 0).map(|_| next(node.max(1))).collect();
-                list.sort_unstable();
-                list.dedup();
-                list
-            })
-            .collect();
-        graph(&lists)
-    }
-
-    fn check(graph: &Graph) {
-        let drawn = layout(graph);
-        assert_eq!(drawn, layout(graph));
-        let mut boxes = drawn.boxes.clone();
-        boxes.sort_by_key(|(x, y)| (*y, *x));
-        for pair in boxes.windows(2) {
-            assert!(pair[0].1 + HEIGHT < pair[1].1 || pair[0].0 + WIDTH < pair[1].0, "{pair:?} overlap");
-        }
-        for (x, y) in &boxes {
-            assert!(*x >= 0 && *y >= 0 && x + WIDTH <= drawn.width && y + HEIGHT <= drawn.height);
-        }
-        for edge in &drawn.edges {
-            let mut above = drawn.boxes[edge.from].1;
-            for y in edge.via.iter().map(|via| via.1).chain([drawn.boxes[edge.to].1]) {
-                assert!(above < y);
-                above = y;
-            }
-        }
-    }
-
-    #[test]
-    fn boxes_never_overlap_and_edges_go_down() {
-        for seed in 0..60 {
-            check(&any(usize::try_from(seed).unwrap() % 30 + 1, seed));
-        }
-        check(&any(300, 1));
-        check(&graph(&vec![Vec::new(); 200]));
-        assert_eq!(layout(&graph(&[])), Layout::default());
-    }
-
-    #[test]
-    fn thousands_of_nodes_are_drawn_soon() {
-        check(&any(5000, 3));
-        let chain: Vec<Vec<usize>> = (0..5000usize).map(|i| i.checked_sub(1).into_iter().collect()).collect();
-        check(&graph(&chain));
-        let star: Vec<Vec<usize>> = (0..5000).map(|i| if i == 0 { vec![] } else { vec![0] }).collect();
-        check(&graph(&star));
-    }
-
-    #[test]
-    fn a_chain_is_a_straight_line_and_crossings_are_undone() {
-        let drawn = layout(&graph(&[vec![], vec![0], vec![1]]));
-        assert!(drawn.boxes.iter().all(|(x, _)| *x == drawn.boxes[0].0));
-        let drawn = layout(&graph(&[vec![], vec![], vec![1], vec![0]]));
-        assert!((drawn.boxes[0].0 < drawn.boxes[1].0) == (drawn.boxes[3].0 < drawn.boxes[2].0));
-    }
-
-    #[test]
-    fn the_nearest_ascending_numbers_share_means() {
-        assert_eq!(nearest_ascending(&[3.0, 1.0, 5.0]), [2.0, 2.0, 5.0]);
-        assert_eq!(nearest_ascending(&[1.0, 2.0]), [1.0, 2.0]);
-    }
-}
+mod tests;
