@@ -94,7 +94,7 @@ fn one(story: &Story, pipe: &Pipe, node: NodeIx) -> (Cause, Vec<NodeIx>) {
             let open = |node: &NodeIx| !story.state.node(*node).phase.is_final();
             from = pipe.graph().dependencies(node).iter().copied().filter(open).collect();
             seq = None;
-            vec![pending(story, !from.is_empty())]
+            vec![pending(story, &from)]
         }
     };
     because.extend(earlier(&attempts));
@@ -168,14 +168,14 @@ fn unwell(story: &Story, pipe: &Pipe, node: NodeIx) -> Vec<NodeIx> {
     if unwell.is_empty() { dependencies.collect() } else { unwell }
 }
 
-fn pending(story: &Story, waits: bool) -> String {
+fn pending(story: &Story, waits_for: &[NodeIx]) -> String {
     let end = story.goes.last().and_then(|go| go.end.as_ref());
     match end {
         Some(end) => {
             let reason = end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
             format!("the run was {}{reason} before it could start", end.state)
         }
-        None if waits => "what it needs has not ended".to_owned(),
+        None if !waits_for.is_empty() => "what it needs has not ended".to_owned(),
         None => "it has not started: it waits for room, or its runner is gone".to_owned(),
     }
 }

@@ -468,6 +468,7 @@ pub(crate) enum GraphFormat {
     Text,
     Mermaid,
     Dot,
+    Svg,
 }
 
 #[derive(Debug, Args)]

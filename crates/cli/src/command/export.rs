@@ -2,13 +2,13 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Write},
-    path::Path,
+    io::{self, BufWriter, Read as _, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use omne_audit::{Story, chrome_trace, junit, otlp_json};
-use omne_events::NodeId;
+use omne_audit::{Events, Excerpt, Report, Story, Stream, chrome_trace, html, junit, otlp_json};
+use omne_events::{Digest, NodeId};
 
 use super::{captures, log::LogSource};
 use crate::{
@@ -22,24 +22,76 @@ const MOST_CAPTURE: u64 = 16 * 1024;
 
 pub(super) fn export(args: &args::Export, context: &Context) -> Result<ExitCode> {
     let source = LogSource::find(&args.run, context)?;
-    let story = source.story(|_, _| {})?;
+    let told = Told::read(args.format, &source)?;
     match &args.output {
-        None => write(args.format, &source, &story, &mut std::io::stdout().lock())?,
-        Some(path) => to_file(path, |out| write(args.format, &source, &story, out))?,
+        None => told.write(args.format, &mut BufWriter::new(std::io::stdout().lock()))?,
+        Some(path) => to_file(path, |out| told.write(args.format, out))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(format: ExportFormat, source: &LogSource, story: &Story, out: &mut dyn Write) -> io::Result<()> {
-    match format {
-        ExportFormat::ChromeTrace => chrome_trace(story, out),
-        ExportFormat::OtlpJson => otlp_json(story, out),
-        ExportFormat::Junit => {
-            let nodes = source.nodes();
-            let capture = |node: &NodeId| text_of(&nodes.as_deref()?.join(format!("{node}.out")));
-            junit(story, &capture, out)
+/// What there is to be written.
+struct Told {
+    story: Story,
+    events: Events,
+    chain: std::result::Result<Option<Digest>, String>,
+    nodes: Option<PathBuf>,
+}
+
+impl Told {
+    fn read(format: ExportFormat, source: &LogSource) -> Result<Self> {
+        if matches!((format, source), (ExportFormat::Html, LogSource::Stdin)) {
+            let message = "a log that is read twice has to be a file";
+            return Err(Failure::message(Exit::Input, message).help("write standard input to a file first"));
         }
-        ExportFormat::Html => Ok(()),
+        let mut events = Events::default();
+        let mut chain = Ok(None);
+        let story = match format {
+            ExportFormat::Html => {
+                let report = omne_replay::verify(&mut source.reader()?, None)
+                    .map_err(|error| Failure::new(Exit::Damaged, error))?;
+                chain = match report.findings.first() {
+                    Some(finding) => Err(format!("line {}: {}", finding.line, finding.message)),
+                    None => Ok((!report.legacy).then(|| report.chain.head())),
+                };
+                source.story(|bytes, line| events.take(bytes, line))?
+            }
+            ExportFormat::ChromeTrace | ExportFormat::OtlpJson | ExportFormat::Junit => {
+                source.story(|_, _| {})?
+            }
+        };
+        Ok(Self { story, events, chain, nodes: source.nodes() })
+    }
+
+    fn write(&self, format: ExportFormat, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            ExportFormat::ChromeTrace => chrome_trace(&self.story, out)?,
+            ExportFormat::OtlpJson => otlp_json(&self.story, out)?,
+            ExportFormat::Junit => junit(&self.story, &|node| self.beginning(node), out)?,
+            ExportFormat::Html => {
+                let capture = |node: &NodeId, stream: Stream| {
+                    let ending = match stream {
+                        Stream::Stdout => "out",
+                        Stream::Stderr => "err",
+                    };
+                    Excerpt::read(&mut self.capture(node, ending)?, MOST_CAPTURE).ok()
+                };
+                let chain = self.chain.clone();
+                html(&Report { story: &self.story, chain, capture: &capture, events: &self.events }, out)?;
+            }
+        }
+        out.flush()
+    }
+
+    fn capture(&self, node: &NodeId, ending: &str) -> Option<File> {
+        captures::open(&self.nodes.as_ref()?.join(format!("{node}.{ending}"))).ok()
+    }
+
+    /// The beginning of what a node printed.
+    fn beginning(&self, node: &NodeId) -> Option<String> {
+        let mut bytes = Vec::new();
+        self.capture(node, "out")?.take(MOST_CAPTURE).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
@@ -47,24 +99,16 @@ fn write(format: ExportFormat, source: &LogSource, story: &Story, out: &mut dyn 
 fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
-    let made = File::create(&name).and_then(|mut file| {
-        write(&mut file)?;
-        file.sync_data()?;
+    let made = File::create(&name).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        out.into_inner()?.sync_data()?;
         std::fs::rename(&name, path)
     });
     made.map_err(|error| {
         // What is half written is of no use.
         let _ = std::fs::remove_file(&name);
-        Failure::new(
-            Exit::Write,
-            anyhow::Error::new(error).context(format!("cannot write `{}`", path.display())),
-        )
+        let what = format!("cannot write `{}`", path.display());
+        Failure::new(Exit::Write, anyhow::Error::new(error).context(what))
     })
-}
-
-/// The beginning of a capture.
-fn text_of(path: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
-    captures::open(path).ok()?.take(MOST_CAPTURE).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -36,6 +36,7 @@ pub(super) fn graph(args: &args::Graph, context: &Context) -> Result<ExitCode> {
     let text = match args.format {
         GraphFormat::Text => render::graph_text(&pipe, state.as_ref(), context.paint()),
         GraphFormat::Mermaid => render::mermaid(&pipe, state.as_ref()),
+        GraphFormat::Svg => omne_audit::svg(&pipe, state.as_ref()),
         GraphFormat::Dot => render::dot(&pipe, state.as_ref()),
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;

@@ -39,7 +39,9 @@ pub(super) fn why(args: &args::Why, context: &Context) -> Result<ExitCode> {
     let nodes = source.nodes();
     let tail = |cause: &Cause| {
         let nodes = nodes.as_deref().filter(|_| cause.state == "failed")?;
-        tail_of(nodes, &cause.node_id)
+        let tail = tail_of(nodes, &cause.node_id)?;
+        // The message of a failure is often just that.
+        (!cause.because.iter().any(|because| because.trim() == tail.trim())).then_some(tail)
     };
     let mut stdout = std::io::stdout().lock();
     if args.json {
