@@ -123,6 +123,9 @@ fn node(found: &mut Found, a: &Story, b: &Story, id: &str, left: &NodeRecord, ri
     }
     let output = |record: &NodeRecord| {
         let digest = record.output_sha256?.to_string();
+        if record.output_bytes == 0 {
+            return Some("nothing".to_owned());
+        }
         Some(format!("{} bytes, {}…", record.output_bytes, &digest[..12]))
     };
     add("output", output(left), output(right));

@@ -166,7 +166,7 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Plan(omne_replay::PlanError::UnknownNode(_)) => "`omne graph` shows the nodes".to_owned(),
         RunError::Plan(omne_replay::PlanError::NoDefinition) => "start anew with `omne run`".to_owned(),
         RunError::Settings(_) => {
-            "`omne.toml` may set jobs, durability, ask_timeout, agent, agents and limits".to_owned()
+            "`omne.toml` may set jobs, durability, ask_timeout, anchor, agent, agents and limits".to_owned()
         }
         RunError::AgentMissing { agent, install, .. } if install.is_empty() => {
             format!(

@@ -231,17 +231,17 @@ fn open(path: &Path) -> io::Result<(File, u64, i64)> {
 /// to it; without a next line, all of it is looked at again.
 fn is_continued(file: &mut File, known: &Known, size: u64, path: &Path) -> io::Result<bool> {
     if known.length == 0 {
-        return Ok(false);
+        // Nothing of it was a whole line.
+        return Ok(true);
     }
     if size > known.length {
         file.seek(SeekFrom::Start(known.length))?;
         let mut reader = LogReader::new(&mut *file, path);
         if let Some(line) = reader.next_line().map_err(io::Error::other)? {
-            let decoded = Decoder::new().decode(line);
-            // A log of omne-cli 0.2 is not linked: it is read again as a whole.
-            return Ok(decoded.is_ok_and(|decoded| {
-                decoded.prev.is_some_and(|prev| *prev == *known.head) && !decoded.legacy
-            }));
+            // A log of omne-cli 0.2 is not linked: it is read again as a whole. A line that is none proves nothing.
+            if let Ok(decoded) = Decoder::new().decode(line) {
+                return Ok(!decoded.legacy && decoded.prev.is_some_and(|prev| *prev == *known.head));
+            }
         }
     }
     file.seek(SeekFrom::Start(0))?;

@@ -39,6 +39,7 @@ impl Captures {
         match (self.gone, self.right) {
             (true, _) => "; its captures were not kept".to_owned(),
             (false, 0) => String::new(),
+            (false, 1) => ", 1 capture".to_owned(),
             (false, right) => format!(", {right} captures"),
         }
     }

@@ -140,7 +140,7 @@ fn a_run_directory_without_a_log_hides_no_other_run() {
     assert!(list.stdout.contains("completed") && list.stderr.contains("warning: p-7zzz"), "{list:?}");
     assert_eq!(sandbox.omne(&["status", "7zzz"]).code, 3);
     let verify = sandbox.omne(&["verify", "--all"]);
-    assert_eq!((verify.code, verify.stdout.lines().count()), (5, 2), "{verify:?}");
+    assert_eq!((verify.code, verify.stdout.lines().count()), (5, 3), "{verify:?}");
     std::fs::remove_dir_all(sandbox.path(".omne/var/runs/p-7zzzzzzzzz0000000000000000")).unwrap();
 }
 

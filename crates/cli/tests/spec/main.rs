@@ -5,6 +5,7 @@
 
 mod abuse;
 mod agents;
+mod audit;
 mod cases;
 mod ends;
 mod hooks;
