@@ -3,6 +3,7 @@
 //!
 //! Everything here reads logs alone; nothing writes one.
 
+mod bundle;
 mod diff;
 mod export;
 mod html;
@@ -17,6 +18,10 @@ mod svg;
 mod testing;
 mod why;
 
+pub use bundle::{
+    BundleError, Bundled, RedactedEvent, RedactedFile, Redactions, Redactor, Unpacked, bundle, is_bundle,
+    unpack,
+};
 pub use diff::{Difference, Weight, diff};
 pub use export::{chrome_trace, junit, otlp_json};
 pub use html::{Events, Excerpt, Report, Stream, html};

@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Diff(Diff),
     /// Write a run in a form that other programs read
     Export(Export),
+    /// Pack a run into one file, to be read elsewhere
+    Bundle(Bundle),
     /// Ask questions about all runs of the volume
     #[command(subcommand)]
     Audit(Audit),
@@ -129,6 +131,22 @@ pub(crate) struct Export {
     /// Where to write it (default: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bundle {
+    /// A run: its id, an unambiguous part of it, `@last` or `@failed`
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Where to write it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Remove what this regular expression matches, from events and captures
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) redact: Vec<String>,
+    /// JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,7 @@
 //! One command a file.
 
 mod audit;
+mod bundle;
 mod captures;
 mod clean;
 mod diff;
@@ -50,6 +51,7 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Why(args) => why::why(&args, context),
         Command::Diff(args) => diff::diff(&args, context),
         Command::Export(args) => export::export(&args, context),
+        Command::Bundle(args) => bundle::bundle(&args, context),
         Command::Audit(args) => audit::audit(&args, context),
         Command::Hooks(args) => hooks::hooks(&args, context),
         Command::Test(args) => test::test(&args, context),

@@ -11,6 +11,8 @@ pub struct Chain {
     at: Timestamp,
     run: Option<RunId>,
     head: Digest,
+    redactions: Redactions,
+    redacted: u64,
 }
 
 /// The rule that a line breaks.
@@ -51,11 +53,22 @@ pub enum ChainFault {
     /// `prev` is not the digest of the line before.
     #[error("`prev` is not the SHA-256 of the line before: that line or this one was changed")]
     Prev,
+    /// Something was removed from the line.
+    #[error("something was removed from the line, which only a copy of a log may say of itself")]
+    Redacted,
 }
 
 impl Default for Chain {
     fn default() -> Self {
-        Chain { seq: 0, id: EventId::default(), at: Timestamp::default(), run: None, head: Digest::ZERO }
+        Chain {
+            seq: 0,
+            id: EventId::default(),
+            at: Timestamp::default(),
+            run: None,
+            head: Digest::ZERO,
+            redactions: Redactions::Refused,
+            redacted: 0,
+        }
     }
 }
 
@@ -83,6 +96,16 @@ impl Chain {
     /// The log's run.
     pub fn run(&self) -> Option<&RunId> {
         self.run.as_ref()
+    }
+
+    /// Takes lines from which something was removed for what they were, by the digest that they carry.
+    pub fn accepting_redactions(self) -> Self {
+        Self { redactions: Redactions::Accepted, ..self }
+    }
+
+    /// How many lines were taken so.
+    pub fn redacted(&self) -> u64 {
+        self.redacted
     }
 
     /// The digest of the last line: what the next one's `prev` has to be.
@@ -117,7 +140,18 @@ impl Chain {
         if !linked {
             faults.push(ChainFault::Prev);
         }
-        self.advance(line.seq(), line.id().max(self.id), line.at().max(self.at), Digest::of(bytes));
+        let head = match (redaction(bytes), self.redactions) {
+            (Some(digest), Redactions::Accepted) => {
+                self.redacted += 1;
+                digest
+            }
+            (Some(_), Redactions::Refused) => {
+                faults.push(ChainFault::Redacted);
+                Digest::of(bytes)
+            }
+            (None, _) => Digest::of(bytes),
+        };
+        self.advance(line.seq(), line.id().max(self.id), line.at().max(self.at), head);
         faults
     }
 
@@ -132,5 +166,34 @@ impl Chain {
 
     pub(crate) fn begin(&mut self, run: RunId) {
         self.run = Some(run);
+    }
+}
+/// Whether lines are taken from which something was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Redactions {
+    /// A log that is being written has none.
+    #[default]
+    Refused,
+    /// The copy of one may have.
+    Accepted,
+}
+
+/// What stands before the digest of a line that was changed, and behind everything else.
+const REDACTED: &[u8] = b",\"redacted\":\"";
+
+/// The digest of what a line was before something was removed from it, if that is so.
+fn redaction(bytes: &[u8]) -> Option<Digest> {
+    let text = bytes.strip_suffix(b"\"}")?;
+    let (before, digest) = text.split_at_checked(text.len().checked_sub(64)?)?;
+    before.strip_suffix(REDACTED)?;
+    Digest::parse(digest)
+}
+
+/// Marks a line from which something was removed with the digest of what it was.
+pub fn mark_redacted(line: &mut Vec<u8>, was: Digest) {
+    if line.pop() == Some(b'}') {
+        line.extend_from_slice(REDACTED);
+        line.extend_from_slice(&was.text());
+        line.extend_from_slice(b"\"}");
     }
 }

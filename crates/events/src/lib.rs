@@ -11,7 +11,7 @@ mod id;
 mod log;
 mod time;
 
-pub use chain::{Chain, ChainFault};
+pub use chain::{Chain, ChainFault, Redactions, mark_redacted};
 pub use codec::{DecodeError, Decoded, Decoder, Line, MAX_LINE, encode};
 pub use digest::{Digest, Hasher};
 pub use event::*;

@@ -16,5 +16,5 @@ pub use fold::{FoldError, Folded, fold};
 pub use resume::{PlanError, Request, plan};
 pub use snapshot::Snapshot;
 pub use state::{Gate, NodePhase, NodeRecord, NodeRecordRare, RunPhase, RunState};
-pub use verify::{Finding, Report, verify};
+pub use verify::{Finding, Report, Terms, verify};
 pub use view::{NodeView, RunView};

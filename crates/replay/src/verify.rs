@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use omne_events::{Chain, Decoder, Digest, Line, LogReader, ReadError, Tail};
+use omne_events::{Chain, Decoder, Digest, Line, LogReader, ReadError, Redactions, Tail};
 use serde::Serialize;
 
 use crate::RunState;
@@ -17,6 +17,15 @@ pub struct Finding {
     pub line: u64,
     /// What is wrong.
     pub message: String,
+}
+
+/// What a log is checked for besides the rules.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms {
+    /// An earlier head: if a line has this digest, nothing up to it was cut off or changed since.
+    pub head: Option<Digest>,
+    /// Whether it is a copy from which something may have been removed.
+    pub redactions: Redactions,
 }
 
 /// What a check found.
@@ -47,14 +56,16 @@ impl Report {
     }
 }
 
-/// Checks a log: bytes, links, numbers, and what events may follow each other; and looks for the line whose digest is
-/// `expected`, an earlier head: if it is there, nothing up to it was cut off or changed since.
+/// Checks a log: bytes, links, numbers, and what events may follow each other.
 ///
 /// # Errors
 /// When it can't be read; damage is no error but a finding.
-pub fn verify<R: Read>(reader: &mut LogReader<R>, expected: Option<Digest>) -> Result<Report, ReadError> {
+pub fn verify<R: Read>(reader: &mut LogReader<R>, terms: Terms) -> Result<Report, ReadError> {
     let mut expected_at = None;
     let (mut chain, mut decoder, mut state) = (Chain::new(), Decoder::new(), RunState::new());
+    if terms.redactions == Redactions::Accepted {
+        chain = chain.accepting_redactions();
+    }
     let mut findings: Vec<Finding> = Vec::new();
     let mut legacy = false;
     // After a line that can not be read nobody knows what the later ones follow from.
@@ -85,7 +96,7 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>, expected: Option<Digest>) -> R
                 for fault in chain.follow(bytes, &decoded) {
                     find(fault.to_string());
                 }
-                if expected_at.is_none() && expected == Some(chain.head()) {
+                if expected_at.is_none() && terms.head == Some(chain.head()) {
                     expected_at = Some(line);
                 }
                 if readable

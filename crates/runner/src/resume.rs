@@ -9,7 +9,7 @@ use omne_exec::run_mark;
 use omne_hooks::Config;
 use omne_pipe::{Node, Pipe};
 use omne_process::end_marked;
-use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, fold, plan, verify};
+use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, Terms, fold, plan, verify};
 
 use crate::{
     Beginning, Options, RunDir, RunError, Volume,
@@ -52,7 +52,7 @@ impl OwnedLog {
     pub(crate) fn take(run: &RunDir) -> Result<(Self, RunState), RunError> {
         let log = LockedLog::open(&run.log())?;
         let damaged = |source| RunError::Damaged { run: run.id.to_string(), source };
-        let read = || Ok(verify(&mut log.reader()?, None)?);
+        let read = || Ok(verify(&mut log.reader()?, Terms::default())?);
         let report = read().map_err(damaged)?;
         if let Some(finding) = report.damage() {
             let (line, message) = (finding.line, finding.message.clone());

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use omne_audit::RedactedFile;
 use omne_events::{Digest, Hasher, NodeId};
 use omne_replay::{NodePhase, RunState};
 use rustix::fs::OFlags;
@@ -17,6 +18,8 @@ use serde::Serialize;
 pub(super) struct Captures {
     /// How many are what the log says.
     right: usize,
+    /// How many are that but for what was removed from them.
+    redacted: usize,
     /// There is no directory of captures: they were not kept.
     gone: bool,
     /// Those that are not.
@@ -38,23 +41,33 @@ impl Captures {
     pub(super) fn describe(&self) -> String {
         match (self.gone, self.right) {
             (true, _) => "; its captures were not kept".to_owned(),
-            (false, 0) => String::new(),
-            (false, 1) => ", 1 capture".to_owned(),
-            (false, right) => format!(", {right} captures"),
+            (false, right) => match (right + self.redacted, self.redacted) {
+                (0, _) => String::new(),
+                (1, 0) => ", 1 capture".to_owned(),
+                (all, 0) => format!(", {all} captures"),
+                (all, redacted) => format!(", {all} capture(s) ({redacted} redacted)"),
+            },
         }
     }
 }
 
-/// Compares the captures in `nodes` with what the log says of completed nodes.
-pub(super) fn check(nodes: &Path, state: &RunState) -> Captures {
+/// Compares the captures in `nodes` with what the log says of completed nodes. From those in `redacted` something was
+/// removed.
+pub(super) fn check(nodes: &Path, state: &RunState, redacted: &[RedactedFile]) -> Captures {
     let mut captures = Captures { gone: !nodes.is_dir(), ..Captures::default() };
     let completed = state.nodes().filter(|(_, _, record)| record.phase == NodePhase::Completed);
     for (id, _, record) in completed.filter(|(_, _, record)| record.output_bytes > 0) {
         let Some(digest) = record.output_sha256.filter(|_| !captures.gone) else { continue };
-        let found = digest_of(&nodes.join(format!("{id}.out")));
+        let name = format!("{id}.out");
+        let found = digest_of(&nodes.join(&name));
+        let cleaned = redacted.iter().find(|file| file.name == name && file.was_sha256 == digest);
         let message = match found {
             Ok(found) if found == digest => {
                 captures.right += 1;
+                continue;
+            }
+            Ok(found) if cleaned.is_some_and(|file| file.sha256 == found) => {
+                captures.redacted += 1;
                 continue;
             }
             Ok(_) => "its capture was changed",

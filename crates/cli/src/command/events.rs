@@ -32,7 +32,7 @@ pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode>
                 show(line)?;
             }
         }
-        (LogSource::File(_) | LogSource::Stdin, true) => {
+        (LogSource::File(_) | LogSource::Bundle(..) | LogSource::Stdin, true) => {
             return Err(Failure::message(Exit::Input, "only a run of the volume can be followed")
                 .help("give the id of a run"));
         }

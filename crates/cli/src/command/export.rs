@@ -25,7 +25,7 @@ pub(super) fn export(args: &args::Export, context: &Context) -> Result<ExitCode>
     let told = Told::read(args.format, &source)?;
     match &args.output {
         None => told.write(args.format, &mut BufWriter::new(std::io::stdout().lock()))?,
-        Some(path) => to_file(path, |out| told.write(args.format, out))?,
+        Some(path) => to_file(path, |out| Ok(told.write(args.format, out)?))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -48,8 +48,7 @@ impl Told {
         let mut chain = Ok(None);
         let story = match format {
             ExportFormat::Html => {
-                let report = omne_replay::verify(&mut source.reader()?, None)
-                    .map_err(|error| Failure::new(Exit::Damaged, error))?;
+                let report = source.verify(None)?;
                 chain = match report.findings.first() {
                     Some(finding) => Err(format!("line {}: {}", finding.line, finding.message)),
                     None => Ok((!report.legacy).then(|| report.chain.head())),
@@ -96,19 +95,22 @@ impl Told {
 }
 
 /// Writes a file whole or not at all: what stood there before stays when something fails.
-fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+pub(super) fn to_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
-    let made = File::create(&name).and_then(|file| {
-        let mut out = BufWriter::new(file);
-        write(&mut out)?;
-        out.into_inner()?.sync_data()?;
-        std::fs::rename(&name, path)
-    });
-    made.map_err(|error| {
-        // What is half written is of no use.
-        let _ = std::fs::remove_file(&name);
+    let failed = |error: io::Error| {
         let what = format!("cannot write `{}`", path.display());
         Failure::new(Exit::Write, anyhow::Error::new(error).context(what))
-    })
+    };
+    let mut out = BufWriter::new(File::create(&name).map_err(failed)?);
+    let made = write(&mut out).and_then(|made| {
+        let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
+        file.sync_data().and_then(|()| std::fs::rename(&name, path)).map_err(failed)?;
+        Ok(made)
+    });
+    if made.is_err() {
+        // What is half written is of no use.
+        let _ = std::fs::remove_file(&name);
+    }
+    made
 }

@@ -15,7 +15,9 @@ use crate::{
 
 pub(super) fn graph(args: &args::Graph, context: &Context) -> Result<ExitCode> {
     // A pipe is looked for first; a run's id is longer than its pipe's name.
-    let is_log = args.of.starts_with('@') || args.of.ends_with(".jsonl");
+    let is_log = args.of.starts_with('@')
+        || args.of.ends_with(".jsonl")
+        || omne_audit::is_bundle(&context.absolute(args.of.as_ref())?);
     let pipe = if is_log { None } else { as_pipe(&args.of, context)? };
     let (pipe, state) = match pipe {
         Some(_) if args.at.is_some() => {

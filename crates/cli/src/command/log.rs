@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use omne_audit::Story;
-use omne_events::{Line, LockedLog, LogReader};
-use omne_replay::{FoldError, Folded, RunPhase, RunState, fold};
+use omne_audit::{BundleError, RedactedFile, Story, Unpacked, is_bundle, unpack};
+use omne_events::{Digest, Line, LockedLog, LogReader, Redactions};
+use omne_replay::{FoldError, Folded, Report, RunPhase, RunState, Terms, fold};
 use omne_runner::RunDir;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 pub(super) enum LogSource {
     Run(RunDir),
     File(PathBuf),
+    Bundle(PathBuf, Box<Unpacked>),
     Stdin,
 }
 
@@ -32,6 +33,10 @@ impl LogSource {
         let path = Path::new(name);
         if name.contains('/') || name.ends_with(".jsonl") || path.is_file() {
             let path = context.absolute(path)?;
+            if is_bundle(&path) {
+                let unpacked = unpack(&path)?;
+                return Ok(LogSource::Bundle(path, Box::new(unpacked)));
+            }
             // A run's directory stands for its log.
             return Ok(LogSource::File(if path.is_dir() { path.join("events.jsonl") } else { path }));
         }
@@ -44,7 +49,7 @@ impl LogSource {
     pub(super) fn name(&self) -> String {
         match self {
             LogSource::Run(run) => run.id.to_string(),
-            LogSource::File(path) => path.display().to_string(),
+            LogSource::File(path) | LogSource::Bundle(path, _) => path.display().to_string(),
             LogSource::Stdin => "standard input".to_owned(),
         }
     }
@@ -57,8 +62,36 @@ impl LogSource {
             LogSource::File(path) => {
                 path.parent().map(|run| run.join("nodes")).filter(|nodes| nodes.is_dir())
             }
+            LogSource::Bundle(_, unpacked) => Some(unpacked.nodes()),
             LogSource::Stdin => None,
         }
+    }
+
+    /// Files from which something was removed.
+    pub(super) fn redacted_files(&self) -> &[RedactedFile] {
+        match self {
+            LogSource::Bundle(_, unpacked) => &unpacked.redactions.files,
+            LogSource::Run(_) | LogSource::File(_) | LogSource::Stdin => &[],
+        }
+    }
+
+    /// Whether a runner is at it now.
+    pub(super) fn life(&self) -> Life {
+        match self {
+            LogSource::Run(run) => Life::of(run),
+            LogSource::File(path) => Life::of_log(path),
+            LogSource::Bundle(..) | LogSource::Stdin => Life::Gone,
+        }
+    }
+
+    /// Checks it by every rule; a bundle may lack what was removed from it.
+    pub(super) fn verify(&self, head: Option<Digest>) -> Result<Report> {
+        let redactions = match self {
+            LogSource::Bundle(..) => Redactions::Accepted,
+            LogSource::Run(_) | LogSource::File(_) | LogSource::Stdin => Redactions::Refused,
+        };
+        omne_replay::verify(&mut self.reader()?, Terms { head, redactions })
+            .map_err(|error| Failure::new(Exit::Damaged, error))
     }
 
     pub(super) fn reader(&self) -> Result<LogReader<Box<dyn Read>>> {
@@ -78,6 +111,7 @@ impl LogSource {
         match self {
             LogSource::Run(run) => open(&run.log()),
             LogSource::File(path) => open(path),
+            LogSource::Bundle(_, unpacked) => open(&unpacked.log()),
             LogSource::Stdin => Ok(LogReader::new(Box::new(io::stdin()), Path::new("standard input"))),
         }
     }
@@ -100,6 +134,21 @@ impl LogSource {
         match until {
             Some(until) if until > folded.seq => beyond(format!("the log has {} events", folded.seq)),
             _ => Ok(folded),
+        }
+    }
+}
+
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        let exit = match &error {
+            BundleError::Io { .. } => Exit::Write,
+            BundleError::Foreign { .. } | BundleError::Log(_) => Exit::Damaged,
+            BundleError::Essential { .. } => Exit::Input,
+        };
+        let failure = Self::new(exit, error);
+        match exit {
+            Exit::Input => failure.help("write patterns that match less"),
+            _ => failure,
         }
     }
 }

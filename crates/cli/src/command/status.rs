@@ -66,11 +66,7 @@ struct Seen {
 
 fn one(name: &str, args: &args::Status, context: &Context) -> Result<Seen> {
     let source = LogSource::find(name, context)?;
-    let life = match &source {
-        LogSource::Run(run) => Life::of(run),
-        LogSource::File(path) => Life::of_log(path),
-        LogSource::Stdin => Life::Gone,
-    };
+    let life = source.life();
     let folded = source.fold(args.at, |_, _| {})?;
     let state = folded.state;
     // As it was then, not as it would look from now.

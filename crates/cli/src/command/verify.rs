@@ -3,7 +3,6 @@
 use std::{io::Write, process::ExitCode};
 
 use omne_events::Digest;
-use omne_replay::Report;
 use omne_runner::{Anchor, anchored_head};
 use serde_json::{Value, json};
 
@@ -76,6 +75,8 @@ enum Verdict {
 struct Checked {
     name: String,
     events: u64,
+    /// How many events something was removed from: they are known by their digests alone.
+    redacted: u64,
     head: Option<Digest>,
     legacy: bool,
     findings: Vec<(u64, String)>,
@@ -90,9 +91,9 @@ impl Checked {
                 let is_kept = context.settings(&volume)?.anchor == Some(Anchor::Git);
                 if is_kept { anchored_head(&volume, &run.id) } else { None }
             }
-            LogSource::File(_) | LogSource::Stdin => None,
+            LogSource::File(_) | LogSource::Bundle(..) | LogSource::Stdin => None,
         };
-        let report = check(source, expected.or(anchored))?;
+        let report = source.verify(expected.or(anchored))?;
         let mut findings: Vec<(u64, String)> =
             report.findings.iter().map(|finding| (finding.line, finding.message.clone())).collect();
         let mut lost = Vec::new();
@@ -100,7 +101,7 @@ impl Checked {
             lost.push((if expected.is_some() { "the head that was given" } else { "the head in git" }, head));
         }
         if let (Some(_), Some(head)) = (expected, anchored)
-            && check(source, Some(head))?.expected_at.is_none()
+            && source.verify(Some(head))?.expected_at.is_none()
         {
             lost.push(("the head in git", head));
         }
@@ -110,18 +111,19 @@ impl Checked {
             (report.lines, message)
         }));
         let captures = match source.nodes() {
-            Some(nodes) => captures::check(&nodes, &report.state),
+            Some(nodes) => captures::check(&nodes, &report.state, source.redacted_files()),
             None => Captures::default(),
         };
         let head = (!report.legacy && report.lines > 0).then(|| report.chain.head());
         let (name, events, legacy) = (source.name(), report.lines, report.legacy);
-        Ok(Self { name, events, head, legacy, findings, captures })
+        let redacted = report.chain.redacted();
+        Ok(Self { name, events, redacted, head, legacy, findings, captures })
     }
 
     fn unreadable(source: &LogSource) -> Self {
         let findings = vec![(1, "there is no log that can be read".to_owned())];
         let captures = Captures::default();
-        Self { name: source.name(), events: 0, head: None, legacy: false, findings, captures }
+        Self { name: source.name(), events: 0, redacted: 0, head: None, legacy: false, findings, captures }
     }
 
     fn verdict(&self) -> Verdict {
@@ -142,6 +144,7 @@ impl Checked {
             "events": self.events,
             "head": self.head,
             "linked": !self.legacy,
+            "redacted": self.redacted,
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
             "captures": self.captures,
         })
@@ -157,7 +160,11 @@ impl Checked {
             Verdict::Valid => {
                 let linked = if self.legacy { ", not linked: a log of omne-cli 0.2" } else { "" };
                 let captures = self.captures.describe();
-                writeln!(text, "{} {name}: {events} events{linked}{captures}", paint.green("✓"))
+                let redacted = match self.redacted {
+                    0 => String::new(),
+                    redacted => format!(" ({redacted} redacted, known by their digests alone)"),
+                };
+                writeln!(text, "{} {name}: {events} events{redacted}{linked}{captures}", paint.green("✓"))
             }
             Verdict::Differs => {
                 writeln!(
@@ -184,8 +191,4 @@ impl Checked {
         }
         text
     }
-}
-
-fn check(source: &LogSource, expected: Option<Digest>) -> Result<Report> {
-    omne_replay::verify(&mut source.reader()?, expected).map_err(|error| Failure::new(Exit::Damaged, error))
 }

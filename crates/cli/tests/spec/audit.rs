@@ -364,3 +364,76 @@ fn clean_keeps_a_number_a_size_and_what_is_pinned() {
     assert_eq!(runs(&sandbox), [second]);
     assert_eq!(sandbox.omne(&["clean", "--max-size", "1X"]).code, 2);
 }
+
+#[test]
+fn a_bundle_is_read_elsewhere_like_the_run_itself() {
+    let sandbox = two_runs();
+    let bundle = sandbox.omne(&["bundle", "@last", "-o", "run.omne"]);
+    assert_eq!(bundle.code, 0, "{bundle:?}");
+    let status = |name: &str| {
+        let mut status = sandbox.omne(&["status", name, "--json"]).json();
+        status.as_object_mut().unwrap().remove("alive");
+        status
+    };
+    assert_eq!(status("run.omne"), status("@last"));
+    assert_eq!(
+        sandbox.omne(&["replay", "run.omne", "--format", "snapshot"]).stdout,
+        sandbox.omne(&["replay", "@last", "--format", "snapshot"]).stdout
+    );
+    let verify = sandbox.omne(&["verify", "run.omne"]);
+    assert!(verify.code == 0 && verify.stdout.contains(", 1 capture"), "{verify:?}");
+    assert!(sandbox.omne(&["why", "run.omne", "c"]).stdout.contains("boom"));
+    assert!(sandbox.omne(&["export", "run.omne", "--format", "junit"]).stdout.contains("hello"));
+    assert_eq!(sandbox.omne(&["diff", "run.omne", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["graph", "run.omne"]).code, 0);
+    assert_eq!(sandbox.omne(&["bundle", "@last", "-o", "no/run.omne"]).code, 8);
+}
+
+#[test]
+fn what_is_removed_from_a_bundle_is_told_and_the_chain_still_verifies() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "inputs: {token: {default: tk-1234}}\nnodes:\n\
+        - {id: a, env: {T: tk-9999}, bash: 'echo \"the token is $OMNE_INPUT_TOKEN\"; echo k=$OMNE_INPUT_TOKEN >> $OMNE_OUTPUT'}\n\
+        - {id: b, bash: 'echo fine'}\n",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let head = sandbox.omne(&["verify", "@last", "--head"]).stdout.trim().to_owned();
+    let bundle =
+        sandbox.omne(&["bundle", "@last", "-o", "run.omne", "--redact", "tk-[0-9]+", "--json"]).json();
+    let events = bundle["redactions"]["events"].as_array().unwrap();
+    assert_eq!(
+        (events.len(), &events[0]["count"]),
+        (2, &3.into()),
+        "the first event, and the outputs of a: {bundle}"
+    );
+    assert_eq!(bundle["redactions"]["files"][0]["name"], "a.out");
+    for view in [&["replay", "run.omne", "--format", "json"][..], &["events", "run.omne", "--json"]] {
+        let view = sandbox.omne(view);
+        assert!(view.code == 0 && view.stdout.contains("***") && !view.stdout.contains("tk-"), "{view:?}");
+    }
+    let html = sandbox.omne(&["export", "run.omne", "--format", "html"]).stdout;
+    assert!(html.contains("the token is ***") && !html.contains("tk-"));
+    let verify = sandbox.omne(&["verify", "run.omne", "--expect", &head]);
+    assert_eq!(verify.code, 0, "{verify:?}");
+    assert!(verify.stdout.contains("(2 redacted, known by their digests alone)"), "{verify:?}");
+    assert!(verify.stdout.contains("2 capture(s) (1 redacted)"), "{verify:?}");
+}
+
+#[test]
+fn a_log_that_says_of_itself_that_something_was_removed_is_damaged() {
+    let sandbox = two_runs();
+    sandbox.omne(&["bundle", "@last", "-o", "run.omne", "--redact", "boom"]);
+    let log = sandbox.omne(&["events", "run.omne", "--json"]).stdout;
+    sandbox.file("forged.jsonl", log);
+    let verify = sandbox.omne(&["verify", "forged.jsonl"]);
+    assert!(verify.code == 5 && verify.stdout.contains("something was removed"), "{verify:?}");
+}
+
+#[test]
+fn a_pattern_that_would_break_the_log_is_refused() {
+    let sandbox = two_runs();
+    let bundle = sandbox.omne(&["bundle", "@last", "-o", "run.omne", "--redact", "."]);
+    assert!(bundle.code == 2 && !sandbox.path("run.omne").exists(), "{bundle:?}");
+    assert_eq!(sandbox.omne(&["bundle", "@last", "-o", "run.omne", "--redact", "("]).code, 2);
+}

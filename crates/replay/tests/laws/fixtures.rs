@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use omne_events::*;
-use omne_replay::{Request, RunState, Snapshot, fold, plan, verify};
+use omne_replay::{Request, RunState, Snapshot, Terms, fold, plan, verify};
 
 use crate::story::{Story, failed, folded, id, seen};
 
@@ -124,7 +124,7 @@ fn each_stored_log_has_its_replay() {
 fn only_the_torn_log_has_a_finding() {
     for file in std::fs::read_dir(directory()).unwrap().map(|file| file.unwrap().path()) {
         let bytes = std::fs::read(&file).unwrap();
-        let report = verify(&mut LogReader::new(&bytes[..], &file), None).unwrap();
+        let report = verify(&mut LogReader::new(&bytes[..], &file), Terms::default()).unwrap();
         let torn = file.ends_with("torn.jsonl");
         assert_eq!(report.findings.len(), usize::from(torn), "{}: {:?}", file.display(), report.findings);
     }

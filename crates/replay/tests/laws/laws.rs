@@ -1,7 +1,7 @@
 //! Properties of every log.
 
 use omne_events::{ErrorKind, LogReader, NodeFailed, PipeAborted, PipeCompleted, PlanAction};
-use omne_replay::{NodePhase, Request, RunPhase, plan, verify};
+use omne_replay::{NodePhase, Request, RunPhase, Terms, plan, verify};
 use proptest::prelude::*;
 
 use crate::story::{Story, failed, folded, seen};
@@ -100,7 +100,7 @@ proptest! {
     #[test]
     fn a_valid_log_has_no_finding(story in any_story()) {
         let bytes = story.bytes();
-        let report = verify(&mut LogReader::new(&bytes[..], "log".as_ref()), None).unwrap();
+        let report = verify(&mut LogReader::new(&bytes[..], "log".as_ref()), Terms::default()).unwrap();
         prop_assert_eq!(report.findings, vec![]);
     }
 
@@ -133,7 +133,7 @@ proptest! {
         let mut bytes = story.bytes();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        let report = verify(&mut LogReader::new(&bytes[..], "log".as_ref()), None).unwrap();
+        let report = verify(&mut LogReader::new(&bytes[..], "log".as_ref()), Terms::default()).unwrap();
         // The last line's own bytes are not linked to by any other; what is not checked by a rule there needs an anchor.
         let last_line = bytes[..bytes.len() - 1].iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
         prop_assert!(at >= last_line || !report.findings.is_empty());
