@@ -37,7 +37,7 @@ pub struct PipeReport {
     pub input_tokens: u64,
     /// Tokens that they made.
     pub output_tokens: u64,
-    /// Nodes that failed, or needed more than one attempt, in some runs and not in others.
+    /// Nodes that completed in some runs, and of which attempts failed in some.
     pub flakiest: Vec<Flaky>,
     /// Nodes that take longest.
     pub slowest: Vec<Slow>,
@@ -52,7 +52,7 @@ pub struct Flaky {
     pub runs: u64,
     /// In how many of them it failed.
     pub failed: u64,
-    /// In how many it completed after more than one attempt.
+    /// In how many it completed after attempts that failed.
     pub retried: u64,
 }
 
@@ -103,11 +103,11 @@ fn report(db: &Connection, since: Option<Timestamp>) -> Result<Vec<PipeReport>> 
         pipe.output_tokens += row.get::<_, u64>(5)?;
     }
     let mut flaky = db.prepare(
-        "SELECT node_id, count(*), sum(nodes.state = 'failed'), sum(nodes.state = 'completed' AND attempt > 1)
+        "SELECT node_id, count(*), sum(nodes.state = 'failed'), sum(nodes.state = 'completed' AND failures > 0)
         FROM nodes JOIN runs USING (run_id) WHERE runs.pipe = ? AND runs.started_at >= ? AND nodes.attempt > 0
         GROUP BY node_id
-        HAVING sum(nodes.state = 'completed') > 0 AND sum(nodes.state = 'failed' OR nodes.attempt > 1) > 0
-        ORDER BY (sum(nodes.state = 'failed') + sum(nodes.state = 'completed' AND attempt > 1)) * 1.0 / count(*) DESC,
+        HAVING sum(nodes.state = 'completed') > 0 AND sum(failures > 0) > 0
+        ORDER BY sum(failures > 0) * 1.0 / count(*) DESC,
             count(*) DESC, node_id
         LIMIT ?",
     )?;

@@ -67,6 +67,8 @@ pub struct Attempt {
     pub number: u32,
     /// The event that began it.
     pub seq: u64,
+    /// The event that ended it.
+    pub ended_seq: Option<u64>,
     /// When it began.
     pub started: Timestamp,
     /// When it ended; the end of the go for one that was cut off.
@@ -218,6 +220,11 @@ impl Story {
         Ok(story)
     }
 
+    /// The time that a runner was at it in which an event happened.
+    pub fn go_of(&self, seq: u64) -> Option<&Go> {
+        self.goes.iter().rev().find(|go| go.seq <= seq)
+    }
+
     /// When the run began.
     pub fn started(&self) -> Option<Timestamp> {
         self.goes.first().map(|go| go.at)
@@ -265,10 +272,10 @@ impl Teller {
         }
     }
 
-    fn close(&mut self, node: &NodeId, at: Timestamp) -> Option<&mut Attempt> {
+    fn close(&mut self, node: &NodeId, record: &Recorded) -> Option<&mut Attempt> {
         let place = self.open.remove(node)?;
         let attempt = self.story.attempts.get_mut(place)?;
-        attempt.ended = Some(at);
+        (attempt.ended, attempt.ended_seq) = (Some(record.at), Some(record.seq));
         self.free.insert(attempt.slot);
         Some(attempt)
     }
@@ -313,6 +320,7 @@ impl Teller {
                     kind: e.kind,
                     number: e.attempt,
                     seq: record.seq,
+                    ended_seq: None,
                     started: at,
                     ended: None,
                     slot,
@@ -330,7 +338,7 @@ impl Teller {
             }
             Event::NodeSpawned(_) => {}
             Event::NodeCompleted(e) => {
-                if let Some(attempt) = self.close(&e.node_id, at) {
+                if let Some(attempt) = self.close(&e.node_id, record) {
                     attempt.outcome = Outcome::Completed;
                     (attempt.exit_code, attempt.duration_ms) = (e.exit_code, Some(e.duration_ms));
                     (attempt.output_bytes, attempt.output_sha256) = (e.output_bytes, e.output_sha256);
@@ -338,7 +346,7 @@ impl Teller {
                 }
             }
             Event::NodeFailed(e) => {
-                if let Some(attempt) = self.close(&e.node_id, at) {
+                if let Some(attempt) = self.close(&e.node_id, record) {
                     let (error, message) = (e.error.clone(), e.message.clone());
                     attempt.outcome = Outcome::Failed { error, message, retry_in_ms: e.retry_in_ms };
                     (attempt.exit_code, attempt.duration_ms) = (e.exit_code, Some(e.duration_ms));

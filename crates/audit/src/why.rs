@@ -54,10 +54,10 @@ fn one(story: &Story, pipe: &Pipe, node: NodeIx) -> (Cause, Vec<NodeIx>) {
     let attempts: Vec<&Attempt> = story.attempts.iter().filter(|attempt| attempt.node == *id).collect();
     let last = attempts.last().copied();
     let mut from = Vec::new();
-    let mut seq = last.map(|attempt| attempt.seq);
+    let mut seq = last.map(|attempt| attempt.ended_seq.unwrap_or(attempt.seq));
     let mut because = match record.phase {
         NodePhase::Completed => vec![completed(&attempts)],
-        NodePhase::Failed => failed(story, id, record, last),
+        NodePhase::Failed => failed(story, id, record, &attempts),
         NodePhase::Retrying => vec!["its last attempt failed, and another one was to follow".to_owned()],
         NodePhase::Blocked => {
             from = unwell(story, pipe, node);
@@ -97,7 +97,7 @@ fn one(story: &Story, pipe: &Pipe, node: NodeIx) -> (Cause, Vec<NodeIx>) {
             vec![pending(story, &from)]
         }
     };
-    because.extend(earlier(&attempts));
+    because.extend(earlier(story, &attempts));
     let names = from.iter().map(|node| pipe.node(*node).id.clone()).collect();
     (Cause { node_id: id.clone(), state: record.phase.as_str(), because, seq, from: names }, from)
 }
@@ -115,7 +115,7 @@ fn completed(attempts: &[&Attempt]) -> String {
 }
 
 /// What failed it: in words, and who or what was behind that.
-fn failed(story: &Story, id: &NodeId, record: &NodeRecord, last: Option<&Attempt>) -> Vec<String> {
+fn failed(story: &Story, id: &NodeId, record: &NodeRecord, attempts: &[&Attempt]) -> Vec<String> {
     let Some(error) = record.error() else { return vec!["it failed".to_owned()] };
     let class = error.class.as_deref().map(|class| format!(" ({class})")).unwrap_or_default();
     let mut because = vec![format!("it failed with {}{class}", error.kind.as_str())];
@@ -125,7 +125,14 @@ fn failed(story: &Story, id: &NodeId, record: &NodeRecord, last: Option<&Attempt
     because.extend(record.exit_code.filter(|code| *code != 0).map(|code| format!("exit code {code}")));
     let signal = record.rare.as_ref().and_then(|rare| rare.signal);
     because.extend(signal.map(|signal| format!("ended by signal {signal}")));
-    let since = last.map_or(0, |attempt| attempt.seq);
+    // An attempt that was parked goes on in the next one: what people said stands between the two.
+    let begin = attempts.iter().rposition(|attempt| attempt.outcome != Outcome::Open).unwrap_or(0);
+    let begin = (0..begin)
+        .rev()
+        .take_while(|place| attempts[*place].outcome == Outcome::Open)
+        .last()
+        .unwrap_or(begin);
+    let since = attempts.get(begin).map_or(0, |attempt| attempt.seq);
     for mark in story.marks.iter().filter(|mark| mark.seq > since && mark.node.as_ref() == Some(id)) {
         match &mark.kind {
             MarkKind::Hook { event, hook, decision: HookVerdict::Deny, reason, .. } => {
@@ -181,11 +188,14 @@ fn pending(story: &Story, waits_for: &[NodeIx]) -> String {
 }
 
 /// What earlier attempts came to.
-fn earlier(attempts: &[&Attempt]) -> Vec<String> {
+fn earlier(story: &Story, attempts: &[&Attempt]) -> Vec<String> {
     let before = attempts.len().saturating_sub(1);
     let describe = |attempt: &&Attempt| match &attempt.outcome {
         Outcome::Completed => format!("attempt {} had completed, and it ran again", attempt.number),
-        Outcome::Open => format!("attempt {} was cut off: its runner died", attempt.number),
+        Outcome::Open => match story.go_of(attempt.seq).and_then(|go| go.end.as_ref()) {
+            Some(end) if end.state == "parked" => format!("attempt {} waited for people", attempt.number),
+            _ => format!("attempt {} was cut off: its runner died", attempt.number),
+        },
         Outcome::Failed { error, message, .. } => {
             let message = message.as_deref().and_then(|message| message.lines().last());
             let message = message.map(|message| format!(": {}", message.trim())).unwrap_or_default();

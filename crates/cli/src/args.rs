@@ -353,19 +353,19 @@ pub(crate) struct Status {
     #[arg(short, value_name = "N", default_value_t = 20)]
     pub(crate) number: usize,
     /// Only runs that were aborted or interrupted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "run")]
     pub(crate) failed: bool,
     /// Only runs in this state
-    #[arg(long, value_name = "STATE", conflicts_with = "failed")]
+    #[arg(long, value_name = "STATE", conflicts_with_all = ["failed", "run"])]
     pub(crate) state: Option<RunState>,
     /// Only runs of this pipe
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "run")]
     pub(crate) pipe: Option<String>,
     /// Only runs that began so long ago at most, such as `2d`
-    #[arg(long, value_name = "AGE")]
+    #[arg(long, value_name = "AGE", conflicts_with = "run")]
     pub(crate) since: Option<String>,
     /// Show how much disk space each run takes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "run")]
     pub(crate) sizes: bool,
     /// Show it again whenever something changes; a single run until it ends
     #[arg(long)]

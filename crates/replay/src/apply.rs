@@ -96,6 +96,11 @@ impl RunState {
             // The go before lasted until its last event, however long ago its runner died.
             self.active_before_ms = self.active_ms();
         }
+        let at_it = matches!(self.phase, RunPhase::Unborn | RunPhase::Running);
+        if at_it || matches!(record.event, Event::PipeResumed(_)) {
+            // What people say to a parked run is said while nobody is at it.
+            self.go_until = Some(record.at);
+        }
         self.seq = record.seq;
         self.last_at = Some(record.at);
         if self.run.is_none() {

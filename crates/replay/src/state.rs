@@ -239,6 +239,8 @@ pub struct RunState {
     pub(crate) started_at: Option<Timestamp>,
     /// When the present go at it began.
     pub(crate) go_since: Option<Timestamp>,
+    /// When its last event was so far.
+    pub(crate) go_until: Option<Timestamp>,
     pub(crate) last_at: Option<Timestamp>,
     /// How long all goes before took.
     pub(crate) active_before_ms: u64,
@@ -321,8 +323,8 @@ impl RunState {
     }
     /// How long runners were at it, in milliseconds; up to the last event while it runs.
     pub fn active_ms(&self) -> u64 {
-        let present = match (self.go_since, self.last_at) {
-            (Some(since), Some(last)) => milliseconds(last.since(since)),
+        let present = match (self.go_since, self.go_until) {
+            (Some(since), Some(until)) => milliseconds(until.since(since)),
             _ => 0,
         };
         self.active_before_ms + present

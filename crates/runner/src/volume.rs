@@ -55,9 +55,11 @@ impl RunDir {
         }
     }
 
-    /// What its files take, in bytes. What can't be read counts nothing.
+    /// What its files and its worktree take, in bytes. What can't be read counts nothing.
     pub fn size(&self) -> u64 {
-        let mut directories = vec![self.path.clone()];
+        // Runs are in `.omne/var/runs`, worktrees in `.omne/wt`.
+        let worktree = self.path.ancestors().nth(3).map(|omne| omne.join("wt").join(self.id.as_str()));
+        let mut directories: Vec<PathBuf> = worktree.into_iter().chain([self.path.clone()]).collect();
         let mut size = 0;
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {

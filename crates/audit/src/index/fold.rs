@@ -15,6 +15,8 @@ pub(super) struct Fold {
     state: RunState,
     decoder: Decoder,
     agents: FxHashMap<NodeId, Agent>,
+    /// How many attempts of each node failed.
+    failures: FxHashMap<NodeId, u32>,
     /// Lines, those that were known before included.
     lines: u64,
     /// New events.
@@ -83,6 +85,7 @@ impl Fold {
                 agent.name = Some(started.agent.clone());
                 agent.model = started.model.clone().or_else(|| agent.model.take());
             }
+            Event::NodeFailed(failed) => *self.failures.entry(failed.node_id.clone()).or_default() += 1,
             _ => {}
         }
         self.state.apply(record)
@@ -122,8 +125,8 @@ impl Fold {
         }
         let mut insert = db.prepare_cached(
             "INSERT INTO node (run, place, node_id, kind, state, attempt, error_kind, error_class, message, exit_code,
-                started_at, ended_at, duration_ms, agent, model, input_tokens, output_tokens, cost_usd, output_sha256)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                started_at, ended_at, duration_ms, agent, model, input_tokens, output_tokens, cost_usd, output_sha256, failures)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
         for (place, (node, kind, record)) in self.state.nodes().enumerate() {
             let agent = self.agents.get(node);
@@ -148,6 +151,7 @@ impl Fold {
                 usage.map(|usage| usage.output_tokens),
                 usage.and_then(|usage| usage.cost_usd),
                 record.output_sha256.map(|digest| digest.to_string()),
+                self.failures.get(node).copied().unwrap_or(0),
             ])?;
         }
         Ok(())

@@ -227,8 +227,8 @@ fn open(path: &Path) -> io::Result<(File, u64, i64)> {
     Ok((file, found.len(), mtime_ns))
 }
 
-/// Whether a log goes on where it was read to. What was read before can't have been changed if the next line is linked
-/// to it; without a next line, all of it is looked at again.
+/// Whether a log goes on where it was read to: the next line has to be linked to the last one that was read. Without a
+/// next line, all of it is looked at again. That lines further up are what they were is `verify`'s business.
 fn is_continued(file: &mut File, known: &Known, size: u64, path: &Path) -> io::Result<bool> {
     if known.length == 0 {
         // Nothing of it was a whole line.

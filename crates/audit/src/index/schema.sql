@@ -15,7 +15,7 @@ CREATE TABLE node (
     run INTEGER NOT NULL, place INTEGER NOT NULL,
     node_id TEXT NOT NULL, kind TEXT, state TEXT, attempt INTEGER, error_kind TEXT, error_class TEXT, message TEXT,
     exit_code INTEGER, started_at TEXT, ended_at TEXT, duration_ms INTEGER, agent TEXT, model TEXT,
-    input_tokens INTEGER, output_tokens INTEGER, cost_usd REAL, output_sha256 TEXT,
+    input_tokens INTEGER, output_tokens INTEGER, cost_usd REAL, output_sha256 TEXT, failures INTEGER NOT NULL,
     PRIMARY KEY (run, place)
 ) WITHOUT ROWID;
 -- The id is the run's number shifted by 32 bits, and the event's: one run's events stand together, in order.
@@ -32,7 +32,7 @@ CREATE VIEW inputs AS SELECT run.run_id, input.key, input.value FROM input JOIN 
 CREATE VIEW nodes AS
 SELECT run.run_id, node.node_id, node.kind, node.state, node.attempt, node.error_kind, node.error_class, node.message,
     node.exit_code, node.started_at, node.ended_at, node.duration_ms, node.agent, node.model, node.input_tokens,
-    node.output_tokens, node.cost_usd, node.output_sha256
+    node.output_tokens, node.cost_usd, node.output_sha256, node.failures
 FROM node JOIN run ON run.id = node.run;
 CREATE VIEW events AS
 SELECT run.run_id, event.id & 4294967295 AS seq, event.type,

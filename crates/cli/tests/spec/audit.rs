@@ -268,6 +268,8 @@ fn why_names_the_hook_the_person_and_the_attempts_before() {
     assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
     let b = sandbox.omne(&["why", "@last", "b"]).stdout;
     assert!(b.contains("rejected by tester: not today"), "{b}");
+    assert!(b.contains("tester rejected it: not today (event "), "{b}");
+    assert!(b.contains("attempt 1 waited for people"), "{b}");
 }
 
 #[test]

@@ -75,6 +75,16 @@ fn a_rejected_node_fails_and_blocks_what_needs_it() {
 }
 
 #[test]
+fn time_in_which_a_run_is_parked_is_not_time_that_it_takes() {
+    let sandbox = asking();
+    sandbox.omne(&["run", "p"]);
+    let took = || sandbox.omne(&["status", "@last", "--json"]).json()["duration_ms"].clone();
+    let parked = took();
+    sandbox.omne(&["approve", "@last", "a"]);
+    assert_eq!(took(), parked);
+}
+
+#[test]
 fn a_resume_before_an_answer_parks_again_and_does_nothing_twice() {
     let sandbox = asking();
     sandbox.omne(&["run", "p"]);

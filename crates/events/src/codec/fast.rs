@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use super::{Decoded, Decoder, Line};
 use crate::{
-    Digest, Event, EventId, NodeCompleted, NodeId, NodeKind, NodeSpawned, NodeStarted, Recorded, Timestamp,
+    AgentTool, Digest, Event, EventId, NodeCompleted, NodeId, NodeKind, NodeSpawned, NodeStarted, Recorded,
+    Timestamp,
 };
 
 pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decoded<'a>> {
@@ -27,6 +28,7 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
         "node.started" => started(&mut at)?,
         "node.spawned" => spawned(&mut at)?,
         "node.completed" => completed(&mut at)?,
+        "agent.tool" => tool(&mut at)?,
         _ => Event::read(kind, std::str::from_utf8(line).ok()?)?.ok()?,
     };
     let line = Line::Known(Recorded { seq, id, at: time, run, event });
@@ -107,6 +109,24 @@ fn completed(at: &mut Cursor<'_>) -> Option<Event> {
         denied_tools: None,
     };
     Some(Event::NodeCompleted(fields))
+}
+
+fn tool(at: &mut Cursor<'_>) -> Option<Event> {
+    let node_id = at.node()?;
+    at.skip(b",\"attempt\":")?;
+    let attempt = at.small()?;
+    at.skip(b",\"tool\":\"")?;
+    let tool = at.text()?.into();
+    at.skip(b",\"tool_use_id\":\"")?;
+    let tool_use_id = at.text()?.to_owned();
+    at.skip(b",\"input_sha256\":\"")?;
+    let input_sha256 = Digest::parse(at.text()?.as_bytes())?;
+    let summary = match at.skip(b",\"summary\":\"") {
+        Some(()) => Some(at.text()?.to_owned()),
+        None => None,
+    };
+    at.end()?;
+    Some(Event::AgentTool(AgentTool { node_id, attempt, tool, tool_use_id, input_sha256, summary }))
 }
 
 struct Cursor<'a>(&'a [u8]);
