@@ -56,6 +56,16 @@ fn of_run(world: &World) -> PathBuf {
     world.path("run.html")
 }
 
+/// The report of a log whose texts are wider than any window.
+fn of_long_words(world: &World) -> PathBuf {
+    let log = std::fs::read_to_string(LOG).unwrap();
+    // The first line is left as it is: the digest of the definition is in it.
+    let (first, rest) = log.split_once('\n').unwrap();
+    world.file("long.jsonl", &format!("{first}\n{}", rest.replace("alert(1)", &"w".repeat(300))));
+    assert_eq!(world.code(&["export", "long.jsonl", "--format", "html", "-o", "long.html"]), 0);
+    world.path("long.html")
+}
+
 /// Checks that nothing but the page's own script ran, and that it ran well.
 #[track_caller]
 fn assert_inert(browser: &mut Browser) {
@@ -285,8 +295,8 @@ fn a_page_fits_a_phone_and_a_desk() {
     let Some(mut browser) = Browser::start() else { return };
     let world = World::without_api();
     world.file("blank.html", "<!doctype html>");
-    let pages = [of_log(&world), of_run(&world)];
-    for width in [390, 1280] {
+    let pages = [of_log(&world), of_run(&world), of_long_words(&world)];
+    for width in [320, 390, 1280] {
         browser.width(width);
         browser.open(&world.path("blank.html"), "");
         let blank = browser.picture();
