@@ -11,12 +11,20 @@ use serde_json::Value;
 
 /// Where a program is; `None`, with the reason printed, when it is not there.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    find_one_of(&[program])
+}
+
+/// The same for a program that has several names.
+pub(crate) fn find_one_of(programs: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file());
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut paths = programs.iter().flat_map(|program| dirs.iter().map(move |dir| dir.join(program)));
+    let found = paths.find(|path| path.is_file());
+    let names = programs.join("`, `");
     // Where they were installed on purpose, a missing one is a fault and no reason to skip.
-    assert!(found.is_some() || std::env::var_os("OMNE_REAL_AGENTS").is_none(), "`{program}` is missing");
+    assert!(found.is_some() || std::env::var_os("OMNE_REAL_PROGRAMS").is_none(), "`{names}` is missing");
     if found.is_none() {
-        eprintln!("skipped: there is no `{program}` in PATH");
+        eprintln!("skipped: there is no `{names}` in PATH");
     }
     found
 }
@@ -51,11 +59,16 @@ impl World {
         Some(world)
     }
 
-    /// A volume whose agents get `body` as the answer to every request.
-    pub(crate) fn with_answer(body: &'static str) -> Self {
+    /// A volume without agents.
+    pub(crate) fn without_api() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join(".omne/dist/pipes")).unwrap();
-        std::fs::create_dir_all(dir.path().join("home")).unwrap();
+        std::fs::create_dir(dir.path().join("home")).unwrap();
+        Self { dir, port: 0, api: None }
+    }
+
+    /// A volume whose agents get `body` as the answer to every request.
+    pub(crate) fn with_answer(body: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         std::thread::spawn(move || {
@@ -65,7 +78,9 @@ impl World {
                 });
             }
         });
-        Self { dir, port, api: None }
+        let mut world = Self::without_api();
+        world.port = port;
+        world
     }
 
     pub(crate) fn url(&self) -> String {
