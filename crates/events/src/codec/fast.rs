@@ -11,25 +11,30 @@ use crate::{
 };
 
 pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decoded<'a>> {
-    let mut at = Cursor(line);
-    at.skip(b"{\"seq\":")?;
+    // Once for the whole line, and not for each of its texts. A control character would have to be escaped.
+    let text = std::str::from_utf8(line).ok()?;
+    if line.iter().fold(false, |any, &byte| any | (byte < 0x20)) {
+        return None;
+    }
+    let mut at = Cursor(text);
+    at.skip("{\"seq\":")?;
     let seq = at.number()?;
-    at.skip(b",\"type\":\"")?;
+    at.skip(",\"type\":\"")?;
     let kind = at.text()?;
-    at.skip(b",\"id\":\"")?;
+    at.skip(",\"id\":\"")?;
     let id = EventId::parse(at.text()?)?;
-    at.skip(b",\"ts\":\"")?;
+    at.skip(",\"ts\":\"")?;
     let time = decoder.time(at.take::<{ Timestamp::TEXT_LEN }>()?)?;
-    at.skip(b"\",\"run_id\":\"")?;
+    at.skip("\",\"run_id\":\"")?;
     let run = decoder.run_id(at.text()?).ok()?;
-    at.skip(b",\"prev\":\"")?;
+    at.skip(",\"prev\":\"")?;
     let prev = at.text()?;
     let event = match kind {
         "node.started" => started(&mut at)?,
         "node.spawned" => spawned(&mut at)?,
         "node.completed" => completed(&mut at)?,
         "agent.tool" => tool(&mut at)?,
-        _ => Event::read(kind, std::str::from_utf8(line).ok()?)?.ok()?,
+        _ => Event::read(kind, text)?.ok()?,
     };
     let line = Line::Known(Recorded { seq, id, at: time, run, event });
     Some(Decoded { line, prev: Some(Cow::Borrowed(prev)), legacy: false })
@@ -37,7 +42,7 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
 
 fn started(at: &mut Cursor<'_>) -> Option<Event> {
     let node_id = at.node()?;
-    at.skip(b",\"kind\":\"")?;
+    at.skip(",\"kind\":\"")?;
     let kind = match at.text()? {
         "bash" => NodeKind::Bash,
         "prompt" => NodeKind::Prompt,
@@ -45,9 +50,9 @@ fn started(at: &mut Cursor<'_>) -> Option<Event> {
         "loop" => NodeKind::Loop,
         _ => return None,
     };
-    at.skip(b",\"attempt\":")?;
+    at.skip(",\"attempt\":")?;
     let attempt = at.small()?;
-    let node_sha256 = match at.skip(b",\"node_sha256\":\"") {
+    let node_sha256 = match at.skip(",\"node_sha256\":\"") {
         Some(()) => Some(Digest::parse(at.text()?.as_bytes())?),
         None => None,
     };
@@ -67,11 +72,11 @@ fn started(at: &mut Cursor<'_>) -> Option<Event> {
 
 fn spawned(at: &mut Cursor<'_>) -> Option<Event> {
     let node_id = at.node()?;
-    at.skip(b",\"attempt\":")?;
+    at.skip(",\"attempt\":")?;
     let attempt = at.small()?;
-    at.skip(b",\"pid\":")?;
+    at.skip(",\"pid\":")?;
     let pid = at.small()?;
-    at.skip(b",\"program\":\"")?;
+    at.skip(",\"program\":\"")?;
     let program = at.text()?.into();
     at.end()?;
     Some(Event::NodeSpawned(NodeSpawned { node_id, attempt, pid, program }))
@@ -79,19 +84,19 @@ fn spawned(at: &mut Cursor<'_>) -> Option<Event> {
 
 fn completed(at: &mut Cursor<'_>) -> Option<Event> {
     let node_id = at.node()?;
-    at.skip(b",\"attempt\":")?;
+    at.skip(",\"attempt\":")?;
     let attempt = at.small()?;
-    let output_path = match at.skip(b",\"output_path\":\"") {
+    let output_path = match at.skip(",\"output_path\":\"") {
         Some(()) => Some(at.text()?.to_owned()),
         None => None,
     };
-    at.skip(b",\"output_bytes\":")?;
+    at.skip(",\"output_bytes\":")?;
     let output_bytes = at.number()?;
-    at.skip(b",\"output_sha256\":\"")?;
+    at.skip(",\"output_sha256\":\"")?;
     let output_sha256 = Some(Digest::parse(at.text()?.as_bytes())?);
-    at.skip(b",\"duration_ms\":")?;
+    at.skip(",\"duration_ms\":")?;
     let duration_ms = at.number()?;
-    let exit_code = match at.skip(b",\"exit_code\":") {
+    let exit_code = match at.skip(",\"exit_code\":") {
         Some(()) => Some(i32::try_from(at.number()?).ok()?),
         None => None,
     };
@@ -113,15 +118,15 @@ fn completed(at: &mut Cursor<'_>) -> Option<Event> {
 
 fn tool(at: &mut Cursor<'_>) -> Option<Event> {
     let node_id = at.node()?;
-    at.skip(b",\"attempt\":")?;
+    at.skip(",\"attempt\":")?;
     let attempt = at.small()?;
-    at.skip(b",\"tool\":\"")?;
+    at.skip(",\"tool\":\"")?;
     let tool = at.text()?.into();
-    at.skip(b",\"tool_use_id\":\"")?;
+    at.skip(",\"tool_use_id\":\"")?;
     let tool_use_id = at.text()?.to_owned();
-    at.skip(b",\"input_sha256\":\"")?;
+    at.skip(",\"input_sha256\":\"")?;
     let input_sha256 = Digest::parse(at.text()?.as_bytes())?;
-    let summary = match at.skip(b",\"summary\":\"") {
+    let summary = match at.skip(",\"summary\":\"") {
         Some(()) => Some(at.text()?.to_owned()),
         None => None,
     };
@@ -129,23 +134,24 @@ fn tool(at: &mut Cursor<'_>) -> Option<Event> {
     Some(Event::AgentTool(AgentTool { node_id, attempt, tool, tool_use_id, input_sha256, summary }))
 }
 
-struct Cursor<'a>(&'a [u8]);
+struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
-    fn skip(&mut self, literal: &[u8]) -> Option<()> {
+    fn skip(&mut self, literal: &str) -> Option<()> {
         self.0 = self.0.strip_prefix(literal)?;
         Some(())
     }
 
     fn number(&mut self) -> Option<u64> {
-        let digits = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
+        let bytes = self.0.as_bytes();
+        let digits = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
         // Up to 18 digits can not overflow; JSON allows no leading zero.
-        if digits == 0 || digits > 18 || (digits > 1 && self.0[0] == b'0') {
+        if digits == 0 || digits > 18 || (digits > 1 && bytes[0] == b'0') {
             return None;
         }
-        let (number, rest) = self.0.split_at(digits);
-        self.0 = rest;
-        Some(number.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0')))
+        let number = bytes[..digits].iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'));
+        self.0 = &self.0[digits..];
+        Some(number)
     }
 
     fn small(&mut self) -> Option<u32> {
@@ -153,28 +159,25 @@ impl<'a> Cursor<'a> {
     }
 
     fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        let (taken, rest) = self.0.split_at_checked(N)?;
         self.0 = rest;
-        Some(taken)
+        taken.as_bytes().try_into().ok()
     }
 
     /// Up to and past the closing quote; only text that needs no unescaping.
     fn text(&mut self) -> Option<&'a str> {
-        let end = memchr::memchr(b'"', self.0)?;
-        let (text, rest) = self.0.split_at(end);
-        if text.iter().any(|&b| b == b'\\' || b < 0x20) {
-            return None;
-        }
-        self.0 = &rest[1..];
-        std::str::from_utf8(text).ok()
+        let end = memchr::memchr2(b'"', b'\\', self.0.as_bytes())?;
+        let (text, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest.strip_prefix('"')?;
+        Some(text)
     }
 
     fn node(&mut self) -> Option<NodeId> {
-        self.skip(b",\"node_id\":\"")?;
+        self.skip(",\"node_id\":\"")?;
         NodeId::new(self.text()?).ok()
     }
 
     fn end(&mut self) -> Option<()> {
-        (self.0 == b"}").then_some(())
+        (self.0 == "}").then_some(())
     }
 }
