@@ -31,17 +31,8 @@ impl Page<'_> {
         )?;
         for mark in all.iter().take(MOST) {
             let link = mark.node.as_ref().map_or_else(String::new, |node| self.link(node.as_str()));
-            let (who, word, text, said) = told(&mark.kind);
-            writeln!(
-                out,
-                "<tr class=\"{word}\"><td class=\"time\">{}<td>{link}<td>{}<td><b>{} {}</b>\
-                 <td class=\"note\">{}</tr>",
-                clock(&mark.at.to_string()),
-                Escaped(who),
-                sign(word),
-                Escaped(text),
-                Escaped(said),
-            )?;
+            row(out, mark, &format!("<td>{link}"))?;
+            out.write_all(b"\n")?;
         }
         out.write_all(b"</tbody></table></div>\n")?;
         if all.len() > MOST {
@@ -57,6 +48,20 @@ impl Page<'_> {
     }
 }
 
+/// A mark as a row of a table; `node` is the cell with its node, where nodes have a column.
+pub(super) fn row(out: &mut dyn Write, mark: &Mark, node: &str) -> io::Result<()> {
+    let (who, word, text, said) = told(&mark.kind);
+    write!(
+        out,
+        "<tr class=\"{word}\"><td class=\"time\">{}{node}<td>{}<td><b>{} {}</b><td class=\"note\">{}</tr>",
+        clock(&mark.at.to_string()),
+        Escaped(who),
+        sign(word),
+        Escaped(text),
+        Escaped(said),
+    )
+}
+
 fn is_decision(mark: &Mark) -> bool {
     match mark.kind {
         MarkKind::Hook { .. }
@@ -68,7 +73,7 @@ fn is_decision(mark: &Mark) -> bool {
 }
 
 /// Who, a word for the sign and the colour, what, and what was said of it.
-pub(super) fn told(kind: &MarkKind) -> (String, &'static str, String, String) {
+fn told(kind: &MarkKind) -> (String, &'static str, String, String) {
     match kind {
         MarkKind::Hook { event, hook, decision, latency_us, reason } => {
             let word = verdict(*decision);

@@ -7,7 +7,7 @@ use omne_events::{IterationOutcome, NodeId, NodeKind, Timestamp};
 use omne_pipe::to_yaml;
 use omne_replay::NodeRecord;
 
-use super::{Page, Stream, Told, decisions::told, excerpt::scrolls, head::clock};
+use super::{Page, Stream, Told, decisions::row, excerpt::scrolls, head::clock};
 use crate::{
     Attempt, MarkKind, Outcome, Round,
     markup::{Escaped, beginning, shortened, sign, state_of, took},
@@ -153,7 +153,8 @@ fn attempts(attempts: &[&Attempt], out: &mut dyn Write) -> io::Result<()> {
         _ => {}
     }
     out.write_all(
-        b"<div class=\"scroll\"><table><thead><tr><th scope=\"col\" class=\"num\">Attempt</th><th scope=\"col\">Outcome</th>\
+        b"<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Attempts\"><table><thead><tr>\
+          <th scope=\"col\" class=\"num\">Attempt</th><th scope=\"col\">Outcome</th>\
           <th scope=\"col\">Started</th><th scope=\"col\" class=\"num\">Took</th><th scope=\"col\">Exit</th>",
     )?;
     if agents {
@@ -212,18 +213,12 @@ fn marks(told_of: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
     if marks.is_empty() {
         return Ok(());
     }
-    out.write_all(b"<p class=\"label\">Tools and decisions</p><div class=\"scroll\"><table>")?;
+    out.write_all(
+        b"<p class=\"label\">Tools and decisions</p>\
+          <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Tools and decisions\"><table>",
+    )?;
     for mark in marks.iter().take(MOST_MARKS) {
-        let (who, word, text, said) = told(&mark.kind);
-        write!(
-            out,
-            "<tr class=\"{word}\"><td class=\"time\">{}<td>{}<td><b>{} {}</b><td class=\"note\">{}</tr>",
-            clock(&mark.at.to_string()),
-            Escaped(who),
-            sign(word),
-            Escaped(text),
-            Escaped(said),
-        )?;
+        row(out, mark, "")?;
     }
     if marks.len() > MOST_MARKS {
         write!(out, "<tr class=\"cut\"><td colspan=\"4\">… {} more</tr>", marks.len() - MOST_MARKS)?;
