@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::{Digest, Event, EventId, Recorded, RunId, Timestamp};
+use crate::{Digest, Event, EventId, NodeId, Recorded, RunId, Timestamp};
 
 /// The longest line in bytes, but for those that carry a definition or a resume plan.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -141,6 +141,8 @@ pub struct Decoder {
     lines: u64,
     /// The log's run, so that its id is made only once.
     run: Option<RunId>,
+    /// The node of the last event that was about one: often the next one is about it, too.
+    node: Option<NodeId>,
     /// The second that the last time was in, as text and as milliseconds.
     second: Option<([u8; 19], i64)>,
 }
@@ -194,6 +196,17 @@ impl Decoder {
         let run = RunId::new(text).map_err(|_| malformed("run_id", text))?;
         self.run = Some(run.clone());
         Ok(run)
+    }
+
+    fn node_id(&mut self, text: &str) -> Option<NodeId> {
+        match &self.node {
+            Some(node) if node.as_str() == text => Some(node.clone()),
+            _ => {
+                let node = NodeId::new(text).ok()?;
+                self.node = Some(node.clone());
+                Some(node)
+            }
+        }
     }
 
     /// Reads a time in the writer's own form.

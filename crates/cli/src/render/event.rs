@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use omne_events::{Event, IterationOutcome, PlanAction};
+use omne_exec::Asker;
 use omne_pipe::format_duration;
 
 use super::visible;
@@ -67,7 +68,11 @@ pub(crate) fn describe(event: &Event) -> String {
             format!("{} tool {} {}", e.node_id, e.tool, e.summary.as_deref().unwrap_or_default())
         }
         Event::GatePassed(e) => format!("{} passed the gate {}", e.node_id, e.gate),
-        Event::GateWaiting(e) => format!("{} waits at the gate {}: {}", e.node_id, e.gate, e.prompt),
+        Event::GateWaiting(e) => match Asker::of(&e.gate) {
+            Asker::Gate => format!("{} waits at the gate {}: {}", e.node_id, e.gate, e.prompt),
+            Asker::Step => format!("{} waits for people: {}", e.node_id, e.prompt),
+            Asker::Run => format!("{} waits, and the run with it: {}", e.node_id, e.prompt),
+        },
         Event::GateDecided(e) => format!("{} gate {}: {} by {}", e.node_id, e.gate, e.option, e.by),
         Event::HookDecided(e) => format!("hook {} on {}", e.hook, e.event),
     };

@@ -30,18 +30,18 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
     at.skip(",\"prev\":\"")?;
     let prev = at.text()?;
     let event = match kind {
-        "node.started" => started(&mut at)?,
-        "node.spawned" => spawned(&mut at)?,
-        "node.completed" => completed(&mut at)?,
-        "agent.tool" => tool(&mut at)?,
+        "node.started" => started(&mut at, decoder)?,
+        "node.spawned" => spawned(&mut at, decoder)?,
+        "node.completed" => completed(&mut at, decoder)?,
+        "agent.tool" => tool(&mut at, decoder)?,
         _ => Event::read(kind, text)?.ok()?,
     };
     let line = Line::Known(Recorded { seq, id, at: time, run, event });
     Some(Decoded { line, prev: Some(Cow::Borrowed(prev)), legacy: false })
 }
 
-fn started(at: &mut Cursor<'_>) -> Option<Event> {
-    let node_id = at.node()?;
+fn started(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
+    let node_id = at.node(decoder)?;
     at.skip(",\"kind\":\"")?;
     let kind = match at.text()? {
         "bash" => NodeKind::Bash,
@@ -70,8 +70,8 @@ fn started(at: &mut Cursor<'_>) -> Option<Event> {
     Some(Event::NodeStarted(fields))
 }
 
-fn spawned(at: &mut Cursor<'_>) -> Option<Event> {
-    let node_id = at.node()?;
+fn spawned(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
+    let node_id = at.node(decoder)?;
     at.skip(",\"attempt\":")?;
     let attempt = at.small()?;
     at.skip(",\"pid\":")?;
@@ -82,8 +82,8 @@ fn spawned(at: &mut Cursor<'_>) -> Option<Event> {
     Some(Event::NodeSpawned(NodeSpawned { node_id, attempt, pid, program }))
 }
 
-fn completed(at: &mut Cursor<'_>) -> Option<Event> {
-    let node_id = at.node()?;
+fn completed(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
+    let node_id = at.node(decoder)?;
     at.skip(",\"attempt\":")?;
     let attempt = at.small()?;
     let output_path = match at.skip(",\"output_path\":\"") {
@@ -116,8 +116,8 @@ fn completed(at: &mut Cursor<'_>) -> Option<Event> {
     Some(Event::NodeCompleted(fields))
 }
 
-fn tool(at: &mut Cursor<'_>) -> Option<Event> {
-    let node_id = at.node()?;
+fn tool(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
+    let node_id = at.node(decoder)?;
     at.skip(",\"attempt\":")?;
     let attempt = at.small()?;
     at.skip(",\"tool\":\"")?;
@@ -172,9 +172,9 @@ impl<'a> Cursor<'a> {
         Some(text)
     }
 
-    fn node(&mut self) -> Option<NodeId> {
+    fn node(&mut self, decoder: &mut Decoder) -> Option<NodeId> {
         self.skip(",\"node_id\":\"")?;
-        NodeId::new(self.text()?).ok()
+        decoder.node_id(self.text()?)
     }
 
     fn end(&mut self) -> Option<()> {
