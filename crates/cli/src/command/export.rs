@@ -97,12 +97,12 @@ impl Told {
 /// Writes a file whole or not at all: what stood there before stays when something fails.
 pub(super) fn to_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let mut name = path.as_os_str().to_owned();
-    name.push(".new");
+    name.push(format!(".new-{}", std::process::id()));
     let failed = |error: io::Error| {
         let what = format!("cannot write `{}`", path.display());
         Failure::new(Exit::Write, anyhow::Error::new(error).context(what))
     };
-    let mut out = BufWriter::new(File::create(&name).map_err(failed)?);
+    let mut out = BufWriter::new(File::create_new(&name).map_err(failed)?);
     let made = write(&mut out).and_then(|made| {
         let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
         file.sync_data().and_then(|()| std::fs::rename(&name, path)).map_err(failed)?;
