@@ -7,7 +7,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use omne_events::{Digest, Hasher, LogReader, RunId};
+use omne_events::{Digest, LogReader, RunId};
 use omne_replay::{FoldError, RunState, fold};
 use serde::{Deserialize, Serialize};
 
@@ -143,8 +143,9 @@ pub fn bundle(
             let count = redact::lines(BufReader::new(&bytes), redactor, scratch.begin()?).map_err(reading)?;
             let length = scratch.length()?;
             if count > 0 {
-                let was_sha256 = digest_of(&mut File::open(&path).map_err(reading)?).map_err(reading)?;
-                let sha256 = digest_of(scratch.rewound()?).map_err(failed)?;
+                let was_sha256 =
+                    Digest::of_reader(&mut File::open(&path).map_err(reading)?).map_err(reading)?;
+                let sha256 = Digest::of_reader(scratch.rewound()?).map_err(failed)?;
                 let file = RedactedFile { name: file.to_owned(), count, was_sha256, sha256 };
                 bundled.redactions.files.push(file);
             }
@@ -174,17 +175,6 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, BundleError> {
     let mut files: Vec<PathBuf> = entries.flatten().filter(is_plain).map(|entry| entry.path()).collect();
     files.sort();
     Ok(files)
-}
-
-fn digest_of(file: &mut dyn Read) -> io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
 }
 
 /// A nameless file for what has to be whole before its size is known.

@@ -106,8 +106,7 @@ impl<'a> End<'a> {
 
 /// Where an attempt stands whose end is not told.
 fn open(story: &Story, attempt: &Attempt) -> &'static str {
-    let go = story.goes.partition_point(|go| go.seq <= attempt.seq).checked_sub(1);
-    let go_end = go.and_then(|go| story.goes[go].end.as_ref());
+    let go_end = story.go_of(attempt.seq).and_then(|go| go.end.as_ref());
     let phase = || place(story, &attempt.node).map(|place| record(story, place).phase);
     match go_end.map(|end| end.state) {
         // A run parks when nothing is left but questions.

@@ -26,6 +26,7 @@ pub use diff::{Difference, Weight, diff};
 pub use export::{chrome_trace, junit, otlp_json};
 pub use html::{Events, Excerpt, Report, Stream, html};
 pub use index::{Index, IndexError, Log, Notice, Synced};
+pub use markup::sign;
 pub use query::{Answer, Cell, QueryError};
 pub use report::{Flaky, PipeReport, Slow};
 pub use story::{Attempt, Go, GoEnd, Mark, MarkKind, Outcome, Round, Story};

@@ -222,7 +222,7 @@ impl Story {
 
     /// The time that a runner was at it in which an event happened.
     pub fn go_of(&self, seq: u64) -> Option<&Go> {
-        self.goes.iter().rev().find(|go| go.seq <= seq)
+        self.goes[..self.goes.partition_point(|go| go.seq <= seq)].last()
     }
 
     /// When the run began.

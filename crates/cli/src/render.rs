@@ -6,6 +6,7 @@ mod plan;
 mod status;
 mod summary;
 
+pub(crate) use omne_audit::sign;
 use omne_events::Usage;
 use omne_pipe::Colour;
 pub(crate) use omne_pipe::visible;
@@ -78,20 +79,6 @@ pub(crate) fn usage(usage: &Usage) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// A sign for a state, one column wide.
-pub(crate) fn sign(state: &str) -> &'static str {
-    match state {
-        "completed" => "✓",
-        "failed" | "aborted" => "✗",
-        "running" => "▶",
-        "blocked" => "⊘",
-        "skipped" => "↷",
-        "interrupted" => "!",
-        "waiting" | "parked" => "?",
-        _ => "·",
-    }
-}
-
 /// Columns padded to the width of their widest cell; the last one is not padded.
 pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, &str) -> String) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -110,6 +97,15 @@ pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, &str) -> 
         out.push('\n');
     }
     out
+}
+
+/// A text in one line of at most `most` characters.
+pub(crate) fn short(text: &str, most: usize) -> String {
+    let line = visible(text).replace(['\n', '\t'], " ");
+    match line.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }
 
 /// A size for people.

@@ -9,6 +9,7 @@ mod digest;
 mod event;
 mod id;
 mod log;
+mod text;
 mod time;
 
 pub use chain::{Chain, ChainFault, Redactions, mark_redacted};
@@ -19,6 +20,7 @@ pub use id::{EventId, IdGen, NameError, NodeId, PipeName, RandomIds, RunId};
 pub use log::{
     Durability, LockedLog, LogReader, LogWriter, OpenError, ReadError, SyncHandle, Tail, WriteError,
 };
+pub use text::beginning;
 pub use time::{Clock, SystemClock, Timestamp, milliseconds};
 
 #[cfg(any(test, feature = "testing"))]

@@ -29,8 +29,8 @@ use crate::{Emitted, node::verdict::Failure};
 pub use ask::{Ask, Funds, GoesOn};
 pub(crate) use files::{Ended, Names, TryEnd, write_whole};
 use files::{Lazy, Text, add_line};
+pub(crate) use heard::clip;
 use heard::{Heard, MOST_DENIED};
-pub(crate) use heard::{clip, head};
 pub(crate) use recording::copy;
 pub use recording::{Bash, Recording, RecordingError};
 

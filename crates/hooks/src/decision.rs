@@ -1,5 +1,6 @@
 //! What a hook answers, strictly.
 
+use omne_events::beginning;
 use serde_json::{Map, Value};
 
 use crate::{HookEvent, chain::approve_or_reject};
@@ -119,7 +120,7 @@ pub fn parse(reply: &[u8], event: HookEvent) -> Result<Decision, DecodeError> {
                     .ok_or(DecodeError::Wrong { field: "code".into(), why: "has to be a whole number" })?,
             };
             let reason = text("reason")?.ok_or(DecodeError::Missing { action: "deny", field: "reason" })?;
-            Ok(Decision::Deny { reason: head(&reason, MOST_TEXT).to_owned(), code })
+            Ok(Decision::Deny { reason: beginning(&reason, MOST_TEXT).to_owned(), code })
         }
         "ask_user" => {
             let prompt =
@@ -141,19 +142,10 @@ pub fn parse(reply: &[u8], event: HookEvent) -> Result<Decision, DecodeError> {
                     why: "has to be one of the options",
                 });
             }
-            Ok(Decision::AskUser { prompt: head(&prompt, MOST_TEXT).to_owned(), options, default })
+            Ok(Decision::AskUser { prompt: beginning(&prompt, MOST_TEXT).to_owned(), options, default })
         }
         other => Err(DecodeError::UnknownAction(other.chars().take(60).collect())),
     }
-}
-
-/// The beginning of a text that fits so many bytes, cut at a character.
-pub(crate) fn head(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 fn texts(value: &Value) -> Option<Vec<String>> {

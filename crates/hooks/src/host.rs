@@ -14,12 +14,12 @@ use std::{
 };
 
 use omne_events::{
-    Clock as _, EventId, HookDecided, HookVerdict, IdGen as _, NodeId, RandomIds, SystemClock,
+    Clock as _, EventId, HookDecided, HookVerdict, IdGen as _, NodeId, RandomIds, SystemClock, beginning,
 };
 use omne_process::{BaseEnvironment, End, Supervisor, Token};
 use serde_json::{Map, Value, json};
 
-use crate::{Chain, Config, Decision, Effect, FailMode, HookEvent, Mode, Outcome, Timing, decision::head};
+use crate::{Chain, Config, Decision, Effect, FailMode, HookEvent, Mode, Outcome, Timing};
 pub use counters::Counters;
 use daemon::Daemon;
 
@@ -451,5 +451,5 @@ fn told(delta: &Map<String, Value>) -> Value {
 /// A reason that fits an event.
 fn clip(text: &str) -> String {
     const MOST: usize = 1024;
-    head(text, MOST).to_owned()
+    beginning(text, MOST).to_owned()
 }

@@ -5,11 +5,11 @@ use std::{
     io::{self, Write},
 };
 
-use omne_events::{Line, NodeId, Timestamp};
+use omne_events::{Line, NodeId, Timestamp, beginning};
 use smol_str::SmolStr;
 
 use super::{Page, head::clock};
-use crate::markup::{Escaped, EscapedBetweenTags, beginning};
+use crate::markup::{Escaped, EscapedBetweenTags};
 
 /// As many are shown from the beginning, and as many from the end.
 const MOST: usize = 2000;

@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 
 use omne_dag::NodeIx;
-use omne_events::{IterationOutcome, NodeId, NodeKind, Timestamp};
+use omne_events::{IterationOutcome, NodeId, NodeKind, Timestamp, beginning};
 use omne_pipe::to_yaml;
 use omne_replay::NodeRecord;
 
 use super::{Page, Stream, Told, decisions::row, excerpt::scrolls, head::clock};
 use crate::{
     Attempt, MarkKind, Outcome, Round,
-    markup::{Escaped, beginning, shortened, sign, state_of, took},
+    markup::{Escaped, shortened, sign, state_of, took},
 };
 
 /// More decisions and tool calls of one node than this are in the log only.

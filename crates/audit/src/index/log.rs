@@ -40,7 +40,7 @@ pub(super) fn take_in(
     is_alive: &dyn Fn(&Log) -> bool,
     synced: &mut Synced,
 ) -> Result<()> {
-    // Reading first: when nothing has changed, nobody is kept from writing.
+    // The right to write from the beginning: what was looked at has to hold until it is written.
     let begin = || db.execute_batch("BEGIN IMMEDIATE");
     begin()?;
     let done = (|| {
@@ -75,19 +75,27 @@ fn forget_gone(db: &Connection, logs: &[Log], synced: &mut Synced) -> Result<()>
     let known = known.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
     for run in known.collect::<Result<Vec<_>>>()? {
         if !present.contains(run.1.as_str()) {
-            forget(db, run.0)?;
-            db.execute("DELETE FROM run WHERE id = ?", [run.0])?;
+            forget_run(db, run.0)?;
             synced.notice(RunId::new(&run.1).ok().as_ref(), "its log is gone".into());
         }
     }
     Ok(())
 }
 
+/// The first and the last key that events of a run may have.
+fn keys(id: i64) -> [i64; 2] {
+    [id << 32, (id << 32) | i64::from(u32::MAX)]
+}
+
+fn forget_run(db: &Connection, id: i64) -> Result<()> {
+    forget(db, id)?;
+    db.execute("DELETE FROM run WHERE id = ?", [id]).map(|_| ())
+}
+
 /// Removes everything of a run but its row.
 fn forget(db: &Connection, id: i64) -> Result<()> {
-    let (from, to) = (id << 32, (id << 32) + i64::from(u32::MAX));
     for table in ["event", "hook"] {
-        db.prepare_cached(&format!("DELETE FROM {table} WHERE id BETWEEN ? AND ?"))?.execute([from, to])?;
+        db.prepare_cached(&format!("DELETE FROM {table} WHERE id BETWEEN ? AND ?"))?.execute(keys(id))?;
     }
     forget_state(db, id)
 }
@@ -128,8 +136,7 @@ fn one(
         Ok(file) => file,
         Err(error) => {
             if let Some(known) = known {
-                forget(db, known.id)?;
-                db.execute("DELETE FROM run WHERE id = ?", [known.id])?;
+                forget_run(db, known.id)?;
             }
             synced.notice(Some(&log.run), format!("its log can not be read: {error}"));
             return Ok(());
@@ -187,7 +194,7 @@ fn one(
         // What is known already, not from the log but from the index.
         let sql = "SELECT json FROM event WHERE id BETWEEN ? AND ? ORDER BY id";
         let mut statement = db.prepare_cached(sql)?;
-        let mut rows = statement.query([id << 32, (id << 32) + i64::from(u32::MAX)])?;
+        let mut rows = statement.query(keys(id))?;
         while let Some(row) = rows.next()? {
             fold.take_again(row.get_ref(0)?.as_str()?.as_bytes());
         }

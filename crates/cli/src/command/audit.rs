@@ -16,7 +16,7 @@ use super::{age, log::Life};
 use crate::{
     args::{self, RowFormat},
     failure::{Exit, Failure, Result},
-    render::{Paint, table, visible},
+    render::{Paint, short, table, visible},
     wire::Context,
 };
 
@@ -109,7 +109,7 @@ impl<W: Write> Answer for Rows<W> {
     fn columns(&mut self, names: &[&str]) -> io::Result<()> {
         self.names = names.iter().map(|&name| name.to_owned()).collect();
         match self.format {
-            RowFormat::Table => self.table.push(names.iter().map(|name| short(name)).collect()),
+            RowFormat::Table => self.table.push(names.iter().map(|name| short(name, MOST_CELL)).collect()),
             RowFormat::Json => {}
             RowFormat::Csv => write_csv(&mut self.out, names.iter().copied())?,
         }
@@ -119,10 +119,10 @@ impl<W: Write> Answer for Rows<W> {
     fn row(&mut self, cells: &[Cell]) -> io::Result<()> {
         match self.format {
             RowFormat::Table => {
-                self.table.push(cells.iter().map(|cell| short(&text(cell))).collect());
+                self.table.push(cells.iter().map(|cell| short(&text(cell), MOST_CELL)).collect());
                 if self.table.len() > MOST_ROWS {
                     self.flush_table()?;
-                    self.table.push(self.names.iter().map(|name| short(name)).collect());
+                    self.table.push(self.names.iter().map(|name| short(name, MOST_CELL)).collect());
                 }
             }
             RowFormat::Json => {
@@ -154,15 +154,6 @@ fn value(cell: &Cell) -> Value {
         Cell::Integer(number) => (*number).into(),
         Cell::Real(number) => (*number).into(),
         Cell::Text(text) => text.as_str().into(),
-    }
-}
-
-/// A text that fits a cell of a table.
-fn short(text: &str) -> String {
-    let line = visible(text).replace(['\n', '\t'], " ");
-    match line.char_indices().nth(MOST_CELL) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
     }
 }
 
@@ -252,20 +243,12 @@ impl From<IndexError> for Failure {
 
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
-        let help = match &error {
-            QueryError::Output(_) => None,
-            QueryError::Sql { .. } => Some(
+        match error {
+            QueryError::Output(_) | QueryError::Index(_) => Failure::new(Exit::Write, error),
+            QueryError::Writes | QueryError::Several => Failure::new(Exit::Input, error),
+            QueryError::Sql { .. } => Failure::new(Exit::Input, error).help(
                 "the tables are runs, inputs, nodes, events and hooks; docs/audit.md lists their columns",
             ),
-            QueryError::Writes | QueryError::Several | QueryError::Index(_) => None,
-        };
-        let exit = match &error {
-            QueryError::Output(_) | QueryError::Index(_) => Exit::Write,
-            QueryError::Sql { .. } | QueryError::Writes | QueryError::Several => Exit::Input,
-        };
-        match help {
-            Some(help) => Failure::new(exit, error).help(help),
-            None => Failure::new(exit, error),
         }
     }
 }

@@ -1,14 +1,9 @@
 //! What nodes printed, as it is on disk.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-};
+use std::{fs::File, io, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use omne_audit::RedactedFile;
-use omne_events::{Digest, Hasher, NodeId};
+use omne_events::{Digest, NodeId};
 use omne_replay::{NodePhase, RunState};
 use rustix::fs::OFlags;
 use serde::Serialize;
@@ -59,7 +54,7 @@ pub(super) fn check(nodes: &Path, state: &RunState, redacted: &[RedactedFile]) -
     for (id, _, record) in completed.filter(|(_, _, record)| record.output_bytes > 0) {
         let Some(digest) = record.output_sha256.filter(|_| !captures.gone) else { continue };
         let name = format!("{id}.out");
-        let found = digest_of(&nodes.join(&name));
+        let found = open(&nodes.join(&name)).and_then(|mut file| Digest::of_reader(&mut file));
         let cleaned = redacted.iter().find(|file| file.name == name && file.was_sha256 == digest);
         let message = match found {
             Ok(found) if found == digest => {
@@ -84,16 +79,4 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
-}
-
-fn digest_of(path: &Path) -> io::Result<Digest> {
-    let mut file = open(path)?;
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
 }

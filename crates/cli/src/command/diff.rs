@@ -9,7 +9,7 @@ use super::log::LogSource;
 use crate::{
     args,
     failure::{Exit, Result},
-    render::{table, visible},
+    render::{short, table, visible},
     wire::Context,
 };
 
@@ -31,15 +31,8 @@ pub(super) fn diff(args: &args::Diff, context: &Context) -> Result<ExitCode> {
         )?;
     } else {
         let paint = context.paint();
-        let shown = |value: &Option<String>| match value {
-            None => "-".to_owned(),
-            Some(value) => {
-                let line = visible(value).replace(['\n', '\t'], " ");
-                match line.char_indices().nth(MOST) {
-                    Some((end, _)) => format!("{}…", &line[..end]),
-                    None => line,
-                }
-            }
+        let shown = |value: &Option<String>| {
+            value.as_ref().map_or_else(|| "-".to_owned(), |value| short(value, MOST))
         };
         let row = |difference: &Difference| {
             let node = difference.node_id.as_deref().unwrap_or("the run").to_owned();

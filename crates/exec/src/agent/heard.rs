@@ -1,6 +1,7 @@
 //! What an agent said, in a form that outlives its line and fits an event.
 
 use omne_agent::{Item, ToolCall};
+use omne_events::beginning;
 
 /// The longest word of an agent that goes into an event, in bytes: events are lines, and lines have an end.
 const MOST_WORD: usize = 256;
@@ -10,16 +11,7 @@ pub(super) const MOST_DENIED: usize = 50;
 
 /// The beginning of a word that fits.
 pub(crate) fn clip(word: &str) -> &str {
-    head(word, MOST_WORD)
-}
-
-/// The beginning of a text that fits so many bytes, cut at a character.
-pub(crate) fn head(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    beginning(word, MOST_WORD)
 }
 
 /// An item that outlives its line.

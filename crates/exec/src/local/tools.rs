@@ -20,13 +20,14 @@ use std::{
 };
 
 use omne_dag::NodeIx;
+use omne_events::beginning;
 use omne_hooks::{HookEvent, Outcome, Verdict};
 use omne_process::Waker;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{LocalExecutor, hooked::Pending};
-use crate::agent::{clip, head};
+use crate::agent::clip;
 
 /// The longest request, in bytes: a tool's input may be a whole file.
 const MOST_REQUEST: u64 = 64 << 20;
@@ -220,7 +221,7 @@ fn summary(result: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    head(&text, MOST_RESULT).to_owned()
+    beginning(&text, MOST_RESULT).to_owned()
 }
 
 /// The settings by which `claude` asks back before and after each tool call.

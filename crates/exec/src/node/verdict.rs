@@ -2,12 +2,12 @@
 
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
-use omne_events::{ErrorKind, NodeError, NodeFailed, NodeId, Usage, milliseconds};
+use omne_events::{ErrorKind, NodeError, NodeFailed, NodeId, Usage, beginning, milliseconds};
 use omne_pipe::format_duration;
 use omne_process::Ended;
 use smol_str::SmolStr;
 
-use crate::{agent::head, port::EndReason};
+use crate::port::EndReason;
 
 /// The longest message, in bytes.
 const MOST_MESSAGE: usize = 1024;
@@ -134,7 +134,7 @@ fn clip(text: &str) -> String {
     if text.len() <= MOST_MESSAGE {
         return text.to_owned();
     }
-    let first = head(text.lines().next().unwrap_or_default(), MOST_MESSAGE / 4);
+    let first = beginning(text.lines().next().unwrap_or_default(), MOST_MESSAGE / 4);
     let mut from = text.len() - (MOST_MESSAGE - first.len() - "\n".len());
     while !text.is_char_boundary(from) {
         from += 1;
