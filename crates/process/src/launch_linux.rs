@@ -1,8 +1,13 @@
-//! Linux: `posix_spawn` with an environment block of which only a process's own
-//! part is made anew. The standard library would copy and sort all of it for
-//! each process, which costs more than the spawn itself.
+//! Linux: a process by `clone`, with the memory of this one lent to it until it
+//! is another program, as `vfork` and `posix_spawn` do it.
+//!
+//! What the C library's `posix_spawn` makes anew for each process is kept here:
+//! the stack that the child stands on for a moment (to unmap one interrupts
+//! every other processor), the room for its arguments and environment, and the
+//! knowledge which signals have handlers.
 
 use std::{
+    borrow::Cow,
     ffi::CString,
     fs::File,
     io,
@@ -10,16 +15,20 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
+    path::Path,
     ptr,
 };
 
-use libc::{c_char, c_int, c_short};
+use libc::{c_char, c_int, c_void};
 use rustix::{
     pipe::{PipeFlags, pipe_with},
     process::Pid,
 };
 
-use crate::Spec;
+use crate::{Environment, Spec, find_program, signals::HANDLED};
+
+/// The child makes a dozen system calls on it, and no signal reaches it there: some hundred bytes would do.
+const STACK: usize = 32 * 1024;
 
 /// A process that was started, and the reading ends of its standard output and error.
 pub(crate) struct Launched {
@@ -28,136 +37,212 @@ pub(crate) struct Launched {
     pub(crate) stderr: OwnedFd,
 }
 
-/// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
-pub(crate) fn launch(spec: &Spec, stdin: &File) -> io::Result<Launched> {
-    let program = text(spec.program.as_os_str().as_bytes())?;
-    let cwd = text(spec.cwd.as_os_str().as_bytes())?;
-    let mut args = vec![program.clone()];
-    for arg in &spec.args {
-        args.push(text(arg.as_bytes())?);
+/// Starts processes.
+pub(crate) struct Launcher {
+    /// In pieces that keep its end aligned as calls demand.
+    stack: Box<[u128]>,
+    arguments: Block,
+    environment: Block,
+}
+
+impl Launcher {
+    pub(crate) fn new() -> Self {
+        Self {
+            stack: vec![0; STACK / size_of::<u128>()].into_boxed_slice(),
+            arguments: Block::default(),
+            environment: Block::default(),
+        }
     }
-    let mut own: Vec<CString> = Vec::with_capacity(spec.environment.own.len());
-    for (name, value) in &spec.environment.own {
-        let entry = text(&[name.as_bytes(), b"=", value.as_bytes()].concat())?;
-        let length = name.as_bytes().len() + 1;
-        // The later one of two counts.
-        own.retain(|other| !other.as_bytes().starts_with(&entry.as_bytes()[..length]));
-        own.push(entry);
+
+    /// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
+    pub(crate) fn launch(&mut self, spec: &Spec, stdin: &File) -> io::Result<Launched> {
+        let program = CString::new(locate(&spec.program)?.as_os_str().as_bytes())?;
+        let cwd = CString::new(spec.cwd.as_os_str().as_bytes())?;
+        self.arguments.clear();
+        self.arguments.push(&[spec.program.as_os_str().as_bytes()])?;
+        for arg in &spec.args {
+            self.arguments.push(&[arg.as_bytes()])?;
+        }
+        let (arguments, environment) = (self.arguments.pointers(), self.environment.of(&spec.environment)?);
+        let (stdout, out) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr, err) = pipe_with(PipeFlags::CLOEXEC)?;
+        let plan = Plan {
+            program: program.as_ptr(),
+            cwd: cwd.as_ptr(),
+            arguments: arguments.as_ptr(),
+            environment: environment.as_ptr(),
+            streams: [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
+            error: 0,
+        };
+        let pid = spawn(&mut self.stack, plan)?;
+        let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("the child has no process id"))?;
+        Ok(Launched { pid, stdout, stderr })
     }
-    let is_own = |entry: &&CString| {
-        let bytes = entry.as_bytes();
-        let name = bytes.iter().position(|&b| b == b'=').map_or(bytes, |end| &bytes[..=end]);
-        own.iter().any(|own| own.as_bytes().starts_with(name))
-    };
-    let base = spec.environment.base.entries.iter().filter(|entry| !is_own(entry));
-    let environment = pointers(base.chain(&own));
-    let arguments = pointers(&args);
-    let (stdout, out) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (stderr, err) = pipe_with(PipeFlags::CLOEXEC)?;
-    let pid = spawn(
-        &program,
-        &cwd,
-        &arguments,
-        &environment,
-        [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
-    )?;
-    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("the child has no process id"))?;
-    Ok(Launched { pid, stdout, stderr })
 }
 
-fn text(bytes: &[u8]) -> io::Result<CString> {
-    CString::new(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "there is a NUL character in it"))
+/// A name without a directory is looked for in this process's `PATH`.
+fn locate(program: &Path) -> io::Result<Cow<'_, Path>> {
+    let bytes = program.as_os_str().as_bytes();
+    match (std::str::from_utf8(bytes), bytes.contains(&b'/')) {
+        (Ok(name), false) => std::env::var_os("PATH")
+            .and_then(|path| find_program(name, &path))
+            .map(Cow::Owned)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT)),
+        _ => Ok(Cow::Borrowed(program)),
+    }
 }
 
-/// The null-terminated array that the kernel wants; valid as long as the texts are.
-fn pointers<'a>(texts: impl IntoIterator<Item = &'a CString>) -> Vec<*mut c_char> {
-    texts.into_iter().map(|text| text.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+/// Texts that end with a NUL each, one behind the other, and the array of pointers to them that ends with a null.
+#[derive(Default)]
+struct Block {
+    texts: Vec<u8>,
+    starts: Vec<usize>,
+    pointers: Vec<*const c_char>,
+    hidden: Vec<bool>,
 }
 
-#[expect(unsafe_code, reason = "no safe interface to posix_spawn takes an environment that is made already")]
-fn spawn(
-    program: &CString,
-    cwd: &CString,
-    arguments: &[*mut c_char],
-    environment: &[*mut c_char],
+impl Block {
+    fn clear(&mut self) {
+        self.texts.clear();
+        self.starts.clear();
+        self.pointers.clear();
+    }
+
+    /// Adds a text that is made of `parts`.
+    fn push(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        self.starts.push(self.texts.len());
+        for part in parts {
+            if part.contains(&0) {
+                let message = "there is a NUL character in it";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+            self.texts.extend_from_slice(part);
+        }
+        self.texts.push(0);
+        Ok(())
+    }
+
+    /// The array, as long as nothing is added.
+    fn pointers(&mut self) -> &[*const c_char] {
+        let texts = &self.texts;
+        self.pointers.extend(self.starts.iter().map(|start| texts[*start..].as_ptr().cast::<c_char>()));
+        self.pointers.push(ptr::null());
+        &self.pointers
+    }
+
+    /// The array of an environment: what all have in common is pointed to where it is.
+    fn of(&mut self, environment: &Environment) -> io::Result<&[*const c_char]> {
+        let (base, own) = (&environment.base, &environment.own);
+        self.clear();
+        self.hidden.clear();
+        self.hidden.resize(base.entries.len(), false);
+        for (at, (name, value)) in own.iter().enumerate() {
+            // The later one of two counts.
+            if own[at + 1..].iter().all(|(other, _)| other != name) {
+                self.push(&[name.as_bytes(), b"=", value.as_bytes()])?;
+                if let Some(place) = base.find(name.as_bytes()) {
+                    self.hidden[place] = true;
+                }
+            }
+        }
+        let shown = base.entries.iter().zip(&self.hidden).filter(|(_, hidden)| !**hidden);
+        self.pointers.extend(shown.map(|(entry, _)| entry.as_ptr()));
+        Ok(self.pointers())
+    }
+}
+
+/// What the child reads, and the one thing that it writes. All pointers are valid until it is another program or gone.
+struct Plan {
+    program: *const c_char,
+    cwd: *const c_char,
+    arguments: *const *const c_char,
+    environment: *const *const c_char,
     streams: [c_int; 3],
-) -> io::Result<c_int> {
-    const FLAGS: c_int =
-        libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
-    let ok = |code: c_int| if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) };
-    let (mut attributes, mut actions) = (Attributes::new()?, Actions::new()?);
-    let mut signals = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut pid = 0;
-    // SAFETY: `attributes` and `actions` were initialised by their constructors and are destroyed by their drops;
-    // the signal set is initialised by sigemptyset before it is read; both arrays end with a null pointer, and all
-    // that they and the two paths point to is borrowed from the caller for longer than these calls.
+    /// Why it could not become the program; 0 if it has.
+    error: c_int,
+}
+
+#[expect(
+    unsafe_code,
+    reason = "no safe interface starts a process on a stack and with a block that are made already"
+)]
+fn spawn(stack: &mut [u128], mut plan: Plan) -> io::Result<c_int> {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are initialised before they are read. The stack is this function's alone until the child has left
+    // it, as with CLONE_VFORK this thread goes on only then; its end is aligned to 16 bytes and the child uses a
+    // fraction of it. `plan` outlives that, too. Other threads go on, and the child touches nothing that they use:
+    // it makes system calls only, and all signals are blocked in it while handlers of this process could run.
+    let (pid, failed) = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let pid = libc::clone(
+            become_program,
+            stack.as_mut_ptr_range().end.cast::<c_void>(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut plan).cast::<c_void>(),
+        );
+        let failed = if pid < 0 { io::Error::last_os_error().raw_os_error() } else { None };
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+        (pid, failed)
+    };
+    // SAFETY: `plan` is a local of this function; the child wrote it through the pointer, which the compiler can't see.
+    let error = unsafe { (&raw const plan.error).read_volatile() };
+    match failed.or((error != 0).then_some(error)) {
+        None => Ok(pid),
+        Some(code) => {
+            if let Some(pid) = Pid::from_raw(pid.max(0)) {
+                // It is dead: nobody else has to know that it lived.
+                while let Err(rustix::io::Errno::INTR) =
+                    rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+                {
+                }
+            }
+            Err(io::Error::from_raw_os_error(code))
+        }
+    }
+}
+
+/// The child, in the memory of its parent.
+#[expect(unsafe_code, reason = "the system calls between clone and exec")]
+extern "C" fn become_program(plan: *mut c_void) -> c_int {
+    /// What a shell says of a program that it could not start; nobody sees it.
+    const NOT_STARTED: c_int = 127;
+    let plan = plan.cast::<Plan>();
+    // SAFETY: `plan` is the parent's, which waits. Everything called here is async-signal-safe and allocates nothing.
     unsafe {
-        libc::sigemptyset(signals.as_mut_ptr());
-        ok(libc::posix_spawnattr_setsigmask(&raw mut attributes.0, signals.as_ptr()))?;
-        // The runtime ignores SIGPIPE for this process; a child has the usual behaviour.
-        libc::sigaddset(signals.as_mut_ptr(), libc::SIGPIPE);
-        ok(libc::posix_spawnattr_setsigdefault(&raw mut attributes.0, signals.as_ptr()))?;
-        ok(libc::posix_spawnattr_setpgroup(&raw mut attributes.0, 0))?;
-        ok(libc::posix_spawnattr_setflags(&raw mut attributes.0, FLAGS as c_short))?;
-        for (number, stream) in (0..).zip(streams) {
-            ok(libc::posix_spawn_file_actions_adddup2(&raw mut actions.0, stream, number))?;
+        let Plan { program, cwd, arguments, environment, streams, .. } = &*plan;
+        let prepared = || {
+            // Before signals are let in: a handler would run in the parent's memory. The runtime ignores SIGPIPE for this
+            // process; a child has the usual behaviour.
+            for signal in HANDLED.into_iter().chain([libc::SIGPIPE]) {
+                if libc::signal(signal, libc::SIG_DFL) == libc::SIG_ERR {
+                    return false;
+                }
+            }
+            let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            libc::sigemptyset(none.as_mut_ptr());
+            libc::setpgid(0, 0) == 0
+                && (0..).zip(streams).all(|(number, stream)| hand_over(*stream, number))
+                && libc::chdir(*cwd) == 0
+                && libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) == 0
+        };
+        if prepared() {
+            libc::execve(*program, *arguments, *environment);
         }
-        ok(libc::posix_spawn_file_actions_addchdir_np(&raw mut actions.0, cwd.as_ptr()))?;
-        ok(libc::posix_spawnp(
-            &raw mut pid,
-            program.as_ptr(),
-            &raw const actions.0,
-            &raw const attributes.0,
-            arguments.as_ptr(),
-            environment.as_ptr(),
-        ))?;
+        (&raw mut (*plan).error).write_volatile(*libc::__errno_location());
+        libc::_exit(NOT_STARTED)
     }
-    Ok(pid)
 }
 
-struct Attributes(libc::posix_spawnattr_t);
-
-struct Actions(libc::posix_spawn_file_actions_t);
-
-#[expect(unsafe_code, reason = "C initialises these in place")]
-impl Attributes {
-    fn new() -> io::Result<Self> {
-        let mut attributes = std::mem::MaybeUninit::uninit();
-        // SAFETY: the call initialises what it is given a pointer to, or says that it has not.
-        match unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) } {
-            // SAFETY: it has.
-            0 => Ok(Self(unsafe { attributes.assume_init() })),
-            code => Err(io::Error::from_raw_os_error(code)),
+/// Makes `stream` the file of that number, which stays open in the program.
+#[expect(unsafe_code, reason = "the system calls between clone and exec")]
+fn hand_over(stream: c_int, number: c_int) -> bool {
+    // SAFETY: both are numbers; what they mean is up to the kernel.
+    unsafe {
+        match stream == number {
+            true => libc::fcntl(stream, libc::F_SETFD, 0) == 0,
+            false => libc::dup2(stream, number) >= 0,
         }
-    }
-}
-
-#[expect(unsafe_code, reason = "C initialises these in place")]
-impl Actions {
-    fn new() -> io::Result<Self> {
-        let mut actions = std::mem::MaybeUninit::uninit();
-        // SAFETY: the call initialises what it is given a pointer to, or says that it has not.
-        match unsafe { libc::posix_spawn_file_actions_init(actions.as_mut_ptr()) } {
-            // SAFETY: it has.
-            0 => Ok(Self(unsafe { actions.assume_init() })),
-            code => Err(io::Error::from_raw_os_error(code)),
-        }
-    }
-}
-
-#[expect(unsafe_code, reason = "what C initialised, C destroys")]
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: it was initialised, and this is the only place that destroys it.
-        unsafe { libc::posix_spawnattr_destroy(&raw mut self.0) };
-    }
-}
-
-#[expect(unsafe_code, reason = "what C initialised, C destroys")]
-impl Drop for Actions {
-    fn drop(&mut self) {
-        // SAFETY: it was initialised, and this is the only place that destroys it.
-        unsafe { libc::posix_spawn_file_actions_destroy(&raw mut self.0) };
     }
 }

@@ -22,30 +22,40 @@ pub(crate) struct Launched {
     pub(crate) stderr: OwnedFd,
 }
 
-/// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
-pub(crate) fn launch(spec: &Spec, stdin: &File) -> io::Result<Launched> {
-    let mut command = command(&spec.program);
-    command
-        .args(&spec.args)
-        .current_dir(&spec.cwd)
-        .env_clear()
-        .stdin(Stdio::from(stdin.try_clone()?))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    for entry in &spec.environment.base.entries {
-        let mut parts = entry.as_bytes().splitn(2, |&b| b == b'=');
-        let mut part = || OsStr::from_bytes(parts.next().unwrap_or_default());
-        command.env(part(), part());
+/// Starts processes.
+pub(crate) struct Launcher;
+
+impl Launcher {
+    pub(crate) fn new() -> Self {
+        Self
     }
-    for (name, value) in &spec.environment.own {
-        command.env(name, value);
+
+    /// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
+    #[expect(clippy::unused_self, reason = "elsewhere there is something to keep")]
+    pub(crate) fn launch(&mut self, spec: &Spec, stdin: &File) -> io::Result<Launched> {
+        let mut command = command(&spec.program);
+        command
+            .args(&spec.args)
+            .current_dir(&spec.cwd)
+            .env_clear()
+            .stdin(Stdio::from(stdin.try_clone()?))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        for entry in &spec.environment.base.entries {
+            let mut parts = entry.as_bytes().splitn(2, |&b| b == b'=');
+            let mut part = || OsStr::from_bytes(parts.next().unwrap_or_default());
+            command.env(part(), part());
+        }
+        for (name, value) in &spec.environment.own {
+            command.env(name, value);
+        }
+        let mut child = command.spawn()?;
+        let missing = || io::Error::other("the child has no pipe");
+        Ok(Launched {
+            pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
+            stdout: child.stdout.take().ok_or_else(missing)?.into(),
+            stderr: child.stderr.take().ok_or_else(missing)?.into(),
+        })
     }
-    let mut child = command.spawn()?;
-    let missing = || io::Error::other("the child has no pipe");
-    Ok(Launched {
-        pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
-        stdout: child.stdout.take().ok_or_else(missing)?.into(),
-        stderr: child.stderr.take().ok_or_else(missing)?.into(),
-    })
 }

@@ -14,11 +14,8 @@ mod supervisor;
 #[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "kin_portable.rs")]
 mod kin;
 
-#[cfg_attr(all(target_os = "linux", target_env = "gnu", not(omne_portable)), path = "launch_linux.rs")]
-#[cfg_attr(
-    not(all(target_os = "linux", target_env = "gnu", not(omne_portable))),
-    path = "launch_portable.rs"
-)]
+#[cfg_attr(all(target_os = "linux", not(omne_portable)), path = "launch_linux.rs")]
+#[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "launch_portable.rs")]
 mod launch;
 
 pub use capture::{Captured, Sink};

@@ -14,6 +14,10 @@ use std::{
 
 use signal_hook::{SigId, consts, low_level};
 
+/// The signals that this process has handlers for.
+pub(crate) const HANDLED: [i32; 5] =
+    [consts::SIGCHLD, consts::SIGINT, consts::SIGTERM, consts::SIGUSR1, consts::SIGHUP];
+
 /// A signal to this process that the runner answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -78,13 +82,11 @@ impl Signals {
         let mut signals =
             Self { reader, writer, child: Arc::default(), others: Vec::new(), registered: Vec::new() };
         let child = Arc::clone(&signals.child);
-        signals.register(consts::SIGCHLD, child)?;
-        for (number, signal) in [
-            (consts::SIGINT, Signal::Interrupt),
-            (consts::SIGTERM, Signal::Terminate),
-            (consts::SIGUSR1, Signal::Message),
-            (consts::SIGHUP, Signal::Reload),
-        ] {
+        let [ended, others @ ..] = HANDLED;
+        signals.register(ended, child)?;
+        for (number, signal) in
+            others.into_iter().zip([Signal::Interrupt, Signal::Terminate, Signal::Message, Signal::Reload])
+        {
             let flag = Arc::new(AtomicBool::new(false));
             signals.register(number, Arc::clone(&flag))?;
             signals.others.push((signal, flag));

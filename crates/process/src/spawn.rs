@@ -16,7 +16,7 @@ use crate::Sink;
 /// Variables that all processes of a run have, brought into the kernel's form once.
 #[derive(Debug, Clone, Default)]
 pub struct BaseEnvironment {
-    /// `NAME=value`, each name once.
+    /// `NAME=value`, each name once, ordered by name.
     pub(crate) entries: Vec<CString>,
 }
 
@@ -32,10 +32,17 @@ impl BaseEnvironment {
 
     /// Whether there is a variable of that name.
     pub fn contains(&self, name: &str) -> bool {
-        let is_it = |entry: &CString| {
-            entry.as_bytes().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="))
+        self.find(name.as_bytes()).is_some()
+    }
+
+    /// Where a variable is.
+    pub(crate) fn find(&self, name: &[u8]) -> Option<usize> {
+        let name_of = |entry: &CString| {
+            let bytes = entry.as_bytes();
+            let end = bytes.iter().position(|&b| b == b'=').unwrap_or(bytes.len());
+            bytes[..end].cmp(name)
         };
-        self.entries.iter().any(is_it)
+        self.entries.binary_search_by(name_of).ok()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     Captured, Mark, Signal, Spec, Waker,
     capture::{Budget, Capture, Pumped},
     kin::Kin,
-    launch::{Launched, launch},
+    launch::{Launched, Launcher},
     signals::Signals,
 };
 
@@ -102,6 +102,7 @@ pub struct Supervisor {
     children: BTreeMap<Token, Child>,
     by_pid: FxHashMap<Pid, Token>,
     kin: Kin,
+    launcher: Launcher,
     signals: Signals,
     null: File,
     buffer: Box<[u8]>,
@@ -120,6 +121,7 @@ impl Supervisor {
             children: BTreeMap::new(),
             by_pid: FxHashMap::default(),
             kin: Kin::new()?,
+            launcher: Launcher::new(),
             signals: Signals::new()?,
             null: File::open("/dev/null")?,
             buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -142,7 +144,7 @@ impl Supervisor {
     /// When it can't be started; then nothing is left of it.
     pub fn spawn(&mut self, spec: Spec) -> io::Result<(Token, u32)> {
         let stdin = spec.stdin.as_ref().unwrap_or(&self.null);
-        let Launched { pid, stdout, stderr } = launch(&spec, stdin)?;
+        let Launched { pid, stdout, stderr } = self.launcher.launch(&spec, stdin)?;
         let token = Token(self.next);
         self.next += 1;
         let budget = Budget::new(spec.output_limit);

@@ -285,7 +285,7 @@ fn what_a_dead_runner_left_is_found_by_its_mark() {
     let mut spec = world.spec(&format!("{TELL} setsid sh -c '{TELL} tell $$ pid; sleep 300'"));
     // The runner's death is played: nobody supervises this one.
     spec.mark = Mark::default();
-    let child = launch(&spec, &File::open("/dev/null").unwrap()).unwrap();
+    let child = Launcher::new().launch(&spec, &File::open("/dev/null").unwrap()).unwrap();
     let mark = world.mark();
     let pid = world.pid("pid");
     assert!(end_marked(&mark, Duration::from_secs(5)) >= 1);
