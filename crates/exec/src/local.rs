@@ -98,6 +98,13 @@ enum Stage {
     Gate { completed: Box<NodeCompleted> },
 }
 
+/// What of an agent's node is to be started.
+enum Due {
+    Try(Start),
+    /// The gate of a node that came to this.
+    Gate(Box<NodeCompleted>),
+}
+
 /// Runs attempts as children of this process.
 pub struct LocalExecutor {
     supervisor: Supervisor,
@@ -106,8 +113,8 @@ pub struct LocalExecutor {
     places: Places,
     base: Arc<BaseEnvironment>,
     active: HashMap<Token, Active>,
-    /// Tries of agents that are in the log and are to be started next.
-    due: Vec<(Active, Start)>,
+    /// What is to be started next, once what came before it is in the log.
+    due: Vec<(Active, Due)>,
     /// What nodes came to whose gates ask people.
     waiting: HashMap<NodeIx, NodeCompleted>,
     happenings: Vec<Happening>,
@@ -325,6 +332,10 @@ impl LocalExecutor {
     ) -> Result<Option<NodeCompleted>, Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(active.node);
+        if matches!(active.stage, Stage::Gate { .. }) && !matches!(active.cause, Some(Cause::Asked(_))) {
+            // Of an agent they are kept until its gate is decided: a resume may look at the gate again.
+            self.remove_outputs(node, active.number);
+        }
         match active.stage {
             // Agents have their own way.
             Stage::Agent(_) => Ok(None),

@@ -134,6 +134,11 @@ fn a_loop_that_was_done_is_not_asked_again_when_only_its_gate_was_cut_off() {
     assert_eq!(sandbox.calls("a").len(), 1);
     assert_eq!(sandbox.capture("a"), "=== omne:iteration:1 ===\nDONE\n");
     assert_eq!(sandbox.events(&["gate.passed"]).len(), 1);
+    assert_eq!(
+        sandbox.events(&["node.completed"])[0]["outputs"]["k"],
+        "v",
+        "what it had written is not lost"
+    );
 }
 
 #[test]

@@ -216,6 +216,8 @@ pub(crate) fn with_filters(check: impl FnOnce()) {
     settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>");
     settings.add_filter(r"\d+[smhd] ago", "<ago>");
     settings.add_filter(r"\b(\d+(\.\d+)?(ms|s)|\d+m\d\ds)\b", "<duration>");
+    // What fills up columns of them.
+    settings.add_filter(r"(<duration>|<ago>|TOOK|STARTED) +", "$1 ");
     settings.add_filter(r"process \d+", "process <pid>");
     settings.add_filter(r"pid \d+", "pid <pid>");
     settings.bind(check);

@@ -16,7 +16,7 @@ use omne_hooks::Effect;
 use omne_pipe::Node;
 use omne_process::{Ended as ProcessEnded, Sink, Spec, Token};
 
-use super::{Active, LocalExecutor, Stage, hooked::forbidden, tools};
+use super::{Active, Due, LocalExecutor, Stage, hooked::forbidden, tools};
 use crate::{
     agent::{AgentRun, Done, Ended, Names, Next, Progress, Start, TryEnd, write_whole},
     node::{
@@ -55,7 +55,7 @@ impl LocalExecutor {
         }
         let start = run.begin_try(&self.funds, &mut *self.sessions, emitted)?;
         let active = Active::new(attempt, node, Stage::Agent(Box::new(run)));
-        self.due.push((active, start));
+        self.due.push((active, Due::Try(start)));
         Ok(())
     }
 
@@ -71,26 +71,48 @@ impl LocalExecutor {
         let number = attempt.number;
         let outputs = read_outputs(&self.nodes, &Self::output_file(node, number))?;
         let outputs = outputs_of(outputs.as_deref().unwrap_or_default())?;
-        self.remove_outputs(node, number);
         let active = Active::new(attempt, node, Stage::Script);
         let completed = self.agent_completed(node, &active, run.done(), outputs);
         if node.gate.is_some() {
             return self.begin_gate(active, completed, emitted);
         }
+        self.remove_outputs(node, number);
         emitted.push(Emitted::Event(completed.into()));
         Ok(())
     }
 
-    /// Starts the tries that are in the log now.
+    /// Starts the tries that are in the log now, and the gates after those whose end is.
     pub(super) fn start_due(&mut self, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
-        for (active, start) in std::mem::take(&mut self.due) {
-            if let Some(cause) = active.cause {
-                self.fail(&active, verdict::of_cause(cause, ""), emitted);
-            } else if let Some((active, start)) = self.ask_before_round(active, start) {
-                self.start_try(active, &start, emitted)?;
+        for (active, due) in std::mem::take(&mut self.due) {
+            match (due, active.cause) {
+                (Due::Try(_), Some(cause)) => self.fail(&active, verdict::of_cause(cause, ""), emitted),
+                (Due::Try(start), None) => {
+                    if let Some((active, start)) = self.ask_before_round(active, start) {
+                        self.start_try(active, &start, emitted)?;
+                    }
+                }
+                (Due::Gate(completed), _) => self.start_gate(active, *completed, emitted),
             }
         }
         Ok(())
+    }
+
+    /// The gate after an agent, if nobody wants the node to end.
+    fn start_gate(&mut self, active: Active, completed: NodeCompleted, emitted: &mut Vec<Emitted>) {
+        let (index, number, since) = (active.node, active.number, active.since);
+        let usage = completed.usage.map(Box::new);
+        let asked = active.cause;
+        let begun = match asked {
+            Some(cause) => Err(verdict::of_cause(cause, "")),
+            None => self.begin_gate(active, completed, emitted),
+        };
+        if let Err(failure) = begun {
+            if asked.is_none() {
+                self.remove_outputs(self.pipe.node(index), number);
+            }
+            let failure = Failure { usage: failure.usage.or(usage), ..failure };
+            self.failed(index, number, since.elapsed(), failure, emitted);
+        }
     }
 
     /// Starts a try that hooks have nothing against.
@@ -292,30 +314,24 @@ impl LocalExecutor {
             Next::Failed(failure) => failure,
             Next::Again => match run.begin_try(&self.funds, &mut *self.sessions, emitted) {
                 Ok(start) => {
-                    self.due.push((active, start));
+                    self.due.push((active, Due::Try(start)));
                     return Ok(());
                 }
                 Err(failure) => failure,
             },
             Next::Done(done) => {
-                self.remove_outputs(node, active.number);
                 match outputs.and_then(|bytes| outputs_of(bytes.as_deref().unwrap_or_default())) {
                     Ok(outputs) => {
                         let completed = self.agent_completed(node, &active, done, outputs);
                         if node.gate.is_none() {
+                            self.remove_outputs(node, active.number);
                             emitted.push(Emitted::Event(completed.into()));
                             return Ok(());
                         }
-                        let (index, number, since) = (active.node, active.number, active.since);
-                        if let Some(cause) = asked {
-                            // Nothing new begins any more, no gate either.
-                            self.fail(&active, Failure { usage, ..verdict::of_cause(cause, "") }, emitted);
-                            return Ok(());
-                        }
-                        if let Err(failure) = self.begin_gate(active, completed, emitted) {
-                            let failure = Failure { usage, ..failure };
-                            self.failed(index, number, since.elapsed(), failure, emitted);
-                        }
+                        // When nothing new begins any more, no gate does either. Else its cause, that it had had
+                        // its time, is none for the gate.
+                        active.cause = asked;
+                        self.due.push((active, Due::Gate(Box::new(completed))));
                         return Ok(());
                     }
                     Err(failure) => failure,
@@ -330,7 +346,7 @@ impl LocalExecutor {
         Ok(())
     }
 
-    fn remove_outputs(&self, node: &Node, number: u32) {
+    pub(super) fn remove_outputs(&self, node: &Node, number: u32) {
         let name = Self::output_file(node, number);
         // Usually there is none.
         let _ = rustix::fs::unlinkat(&self.nodes, &name, rustix::fs::AtFlags::empty());
