@@ -18,7 +18,7 @@ pub use digest::{Digest, Hasher};
 pub use event::*;
 pub use id::{EventId, IdGen, NameError, NodeId, PipeName, RandomIds, RunId};
 pub use log::{
-    Durability, LockedLog, LogReader, LogWriter, OpenError, ReadError, SyncHandle, Tail, WriteError,
+    Durability, LockedLog, LogReader, LogWriter, Medium, OpenError, ReadError, Syncer, Tail, WriteError,
 };
 pub use text::beginning;
 pub use time::{Clock, SystemClock, Timestamp, milliseconds};

@@ -2,11 +2,13 @@
 //! any number of readers.
 
 mod lock;
+mod medium;
 mod reader;
 mod sync;
 mod writer;
 
 pub use lock::{LockedLog, OpenError};
+pub use medium::{Medium, Syncer};
 pub use reader::{LogReader, ReadError, Tail};
-pub use sync::{Durability, SyncHandle};
+pub use sync::Durability;
 pub use writer::{LogWriter, WriteError};

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Syncer;
+
 /// How soon an event survives a power cut. The death of the runner it survives at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -59,7 +61,7 @@ pub(super) struct Targets {
 
 /// The sync thread of one log.
 #[derive(Debug)]
-pub struct SyncHandle {
+pub(super) struct SyncHandle {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -75,8 +77,10 @@ impl SyncHandle {
             .spawn(move || run(&theirs, &mut targets, &*wake))?;
         Ok(Self { shared, thread: Some(thread) })
     }
+}
 
-    pub(super) fn wrote(&self, seq: u64) {
+impl Syncer for SyncHandle {
+    fn wrote(&self, seq: u64) {
         let mut state = self.shared.lock();
         state.written = seq;
         if state.dirty_since.is_none() {
@@ -85,7 +89,7 @@ impl SyncHandle {
         }
     }
 
-    pub(super) fn want(&self, seq: u64) {
+    fn want(&self, seq: u64) {
         let mut state = self.shared.lock();
         if seq > state.wanted {
             state.wanted = seq;
@@ -93,13 +97,13 @@ impl SyncHandle {
         }
     }
 
-    pub(super) fn synced(&self) -> Result<u64, io::Error> {
+    fn synced(&self) -> io::Result<u64> {
         let mut state = self.shared.lock();
         take_failure(&mut state)?;
         Ok(state.synced)
     }
 
-    pub(super) fn wait(&self, seq: u64) -> Result<(), io::Error> {
+    fn wait(&self, seq: u64) -> io::Result<()> {
         self.want(seq);
         let mut state = self.shared.lock();
         while state.synced < seq {

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Durability, LockedLog, OpenError, Tail,
-    sync::{SyncHandle, Targets},
+    medium::{Medium, Syncer},
 };
 use crate::{Chain, Digest, Event, EventId, IdGen, MAX_LINE, Recorded, RunId, Timestamp, encode};
 
@@ -58,7 +58,7 @@ pub enum WriteError {
 
 /// Appends events: whole lines, one write a batch, linked and numbered.
 pub struct LogWriter {
-    log: LockedLog,
+    log: Box<dyn Medium>,
     run: RunId,
     ids: Box<dyn IdGen>,
     chain: Chain,
@@ -69,7 +69,7 @@ pub struct LogWriter {
     /// The file's length up to which all is well.
     length: u64,
     closed: bool,
-    sync: Option<SyncHandle>,
+    sync: Option<Box<dyn Syncer>>,
 }
 
 impl fmt::Debug for LogWriter {
@@ -83,10 +83,11 @@ impl LogWriter {
     pub fn begin(log: LockedLog, run: RunId, ids: Box<dyn IdGen>) -> Self {
         let mut chain = Chain::new();
         chain.begin(run.clone());
-        Self::after(log, run, chain, 0, ids)
+        Self::after(Box::new(log), run, chain, 0, ids)
     }
 
-    fn after(log: LockedLog, run: RunId, chain: Chain, length: u64, ids: Box<dyn IdGen>) -> Self {
+    /// A writer that appends to `log`, of which `length` bytes are whole lines, after the last one of which `chain` is.
+    pub fn after(log: Box<dyn Medium>, run: RunId, chain: Chain, length: u64, ids: Box<dyn IdGen>) -> Self {
         let (batch, written) = (Vec::new(), Vec::new());
         Self { log, run, ids, chain, batch, written, length, closed: false, sync: None }
     }
@@ -112,7 +113,7 @@ impl LogWriter {
             Tail::Clean => None,
             Tail::Torn { offset, bytes } => Some(set_aside(&log, offset, bytes)?),
         };
-        let writer = Self::after(log, run, chain, length, ids);
+        let writer = Self::after(Box::new(log), run, chain, length, ids);
         Ok((writer, aside))
     }
 
@@ -126,24 +127,8 @@ impl LogWriter {
         workspace: &Path,
         wake: Box<dyn Fn() + Send>,
     ) -> Result<(), OpenError> {
-        let workspace = match durability {
-            Durability::None => return Ok(()),
-            Durability::Auto => None,
-            Durability::Strict => Some(open(workspace)?),
-        };
-        let mut directories = Vec::new();
-        // The log's directory and the one that holds it: both entries may be new.
-        for directory in self.log.path().ancestors().skip(1).take(2) {
-            directories.push(open(directory)?);
-        }
-        let log = self.log.file.try_clone().map_err(|source| self.open_error("open", source))?;
-        let targets = Targets { log, directories, workspace };
-        self.sync = Some(SyncHandle::start(targets, wake).map_err(|source| self.open_error("sync", source))?);
+        self.sync = self.log.sync_in_background(durability, workspace, wake)?;
         Ok(())
-    }
-
-    fn open_error(&self, verb: &'static str, source: io::Error) -> OpenError {
-        OpenError::Io { verb, path: self.log.path().to_owned(), source }
     }
 
     /// Adds an event to the batch. It is in the log once [`Self::flush`] has returned.
@@ -181,10 +166,10 @@ impl LogWriter {
         if self.closed {
             return Err(WriteError::Closed { path: self.log.path().to_owned() });
         }
-        if let Err(source) = self.log.file.write_all(&self.batch) {
+        if let Err(source) = self.log.append(&self.batch) {
             self.closed = true;
             // Best effort: if this fails too, the next writer finds a torn line and moves it aside.
-            let _ = self.log.file.set_len(self.length);
+            let _ = self.log.cut(self.length);
             return Err(WriteError::Write { path: self.log.path().to_owned(), source });
         }
         self.length += self.batch.len() as u64;
@@ -240,10 +225,6 @@ impl LogWriter {
     pub fn run(&self) -> &RunId {
         &self.run
     }
-}
-
-fn open(path: &Path) -> Result<File, OpenError> {
-    File::open(path).map_err(|source| OpenError::Io { verb: "open", path: path.to_owned(), source })
 }
 
 /// Moves the torn bytes to the first free `events.jsonl.torn-<n>` and cuts them off.
