@@ -223,4 +223,10 @@ impl Lookup for VolumeLookup<'_> {
     fn command(&self, name: &str) -> std::result::Result<Option<Arc<omne_pipe::Command>>, String> {
         self.0.command(name).map(|command| Some(Arc::new(command)))
     }
+
+    fn secret(&self, name: &str) -> std::result::Result<(), String> {
+        let settings =
+            Settings::load(&self.0.place("omne.toml")).map_err(|error| format!("mend it: {error}"))?;
+        settings.secret(name)
+    }
 }

@@ -12,8 +12,7 @@ use std::{
 
 use omne_agent::Agent;
 use omne_process::{
-    BaseEnvironment, End, Environment, Happening, Mark, Signal, Sink, Spec, Supervisor, find_program,
-    run_to_end,
+    End, Environment, Happening, Mark, Signal, Sink, Spec, Supervisor, find_program, run_to_end,
 };
 use omne_runner::{Settings, Volume};
 use serde::Serialize;
@@ -187,7 +186,7 @@ impl Doctor {
                 }
             };
             match omne_runner::agent_program(&agent, &self.path, root) {
-                Some(program) => match version(&program) {
+                Some(program) => match version(&program, settings) {
                     Err(signal) => return Some(signal),
                     Ok(Some(version)) => {
                         let detail = format!("{version} ({})", program.display());
@@ -262,9 +261,9 @@ impl Doctor {
 }
 
 /// The first line that a program prints when it is asked for its version, or the signal that ended the wait.
-fn version(program: &Path) -> std::result::Result<Option<String>, Signal> {
+fn version(program: &Path, settings: &Settings) -> std::result::Result<Option<String>, Signal> {
     let Ok(mut supervisor) = Supervisor::new() else { return Ok(None) };
-    let base = Arc::new(BaseEnvironment::new(std::env::vars_os()));
+    let base = Arc::new(settings.environment(std::env::vars_os()));
     let spec = Spec {
         program: program.to_owned(),
         args: vec!["--version".into()],
@@ -274,6 +273,7 @@ fn version(program: &Path) -> std::result::Result<Option<String>, Signal> {
         stdin: None,
         stdout: Sink::Tail,
         stderr: Sink::Tail,
+        mask: None,
         output_limit: 1 << 20,
     };
     let Ok((token, _)) = supervisor.spawn(spec) else { return Ok(None) };

@@ -3,13 +3,20 @@
 use std::{ffi::OsString, path::Path};
 
 use omne_pipe::Node;
-use omne_process::{Environment, Mark, Sink, Spec};
+use omne_process::{Directory, Environment, Mark, Sink, Spec};
 
 use crate::local::Places;
 
 /// `sh -c` with the script as it is: nothing is ever put into it.
-pub(crate) fn spec(places: &Places, node: &Node, script: &str, environment: Environment, mark: Mark) -> Spec {
-    let capture = |ending: &str| Sink::File(places.capture(node.id.as_str(), ending));
+pub(crate) fn spec(
+    places: &Places,
+    nodes: &Directory,
+    node: &Node,
+    script: &str,
+    environment: Environment,
+    mark: Mark,
+) -> Spec {
+    let capture = |ending: &str| Sink::File(nodes.clone(), format!("{}.{ending}", node.id));
     Spec {
         program: places.shell.clone(),
         args: vec![OsString::from("-c"), OsString::from(script)],
@@ -19,6 +26,7 @@ pub(crate) fn spec(places: &Places, node: &Node, script: &str, environment: Envi
         stdin: None,
         stdout: capture("out"),
         stderr: capture("err"),
+        mask: None,
         output_limit: places.output_limit,
     }
 }

@@ -121,7 +121,8 @@ fn base64(value: &[u8], before: usize, alphabet: &[u8; 64], forms: &mut Vec<Vec<
         let bytes = [&[0; 2][..before], value, end].concat();
         let mut out = Vec::with_capacity(bytes.len() * 4 / 3 + 4);
         for group in bytes.chunks(3) {
-            let bits = group.iter().fold(0, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+            let bits =
+                group.iter().fold(0, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - group.len()));
             out.extend((0..=group.len()).map(|place| alphabet[(bits >> (18 - 6 * place)) as usize & 63]));
         }
         out.split_off(skipped)

@@ -410,7 +410,9 @@ fn a_secret_that_comes_in_pieces_is_never_kept() {
 fn a_secret_where_another_thread_takes_over_is_never_kept() {
     // The thread begins after 16 KiB: one secret lies across each of the bytes around that.
     for before in [16_377, 16_380, 16_384] {
-        let script = format!("printf '%0{before}d' 0; printf hunt; sleep 0.02; printf 'er2!'; printf '%060000d' 0; printf hunt; sleep 0.02; printf 'er2!%04d' 0");
+        let script = format!(
+            "printf '%0{before}d' 0; printf hunt; sleep 0.02; printf 'er2!'; printf '%060000d' 0; printf hunt; sleep 0.02; printf 'er2!%04d' 0"
+        );
         let (out, ..) = masked(&script, 1 << 30);
         assert_eq!(out, format!("{:0before$}***{:060000}***0000", 0, 0));
     }
