@@ -66,27 +66,24 @@ impl Directory {
     /// When it can't be opened, or is a link or no plain file.
     pub fn append(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
-        self.plain(name, flags)
-    }
-
-    /// Opens a file to read.
-    ///
-    /// # Errors
-    /// When there is none, it can't be opened, or is a link or no plain file.
-    pub fn read(&self, name: &str) -> io::Result<File> {
-        self.plain(name, OFlags::RDONLY)
-    }
-
-    /// A pipe that stands there is not waited for, and a file that has another name elsewhere is not written to.
-    fn plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.0.fd, name, flags, PRIVATE)?;
         let found = fstat(&file)?;
         let is_plain = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-        if !is_plain || (flags.contains(OFlags::WRONLY) && found.st_nlink > 1) {
+        // One with another name elsewhere is not only what stands here.
+        if !is_plain || found.st_nlink > 1 {
             return Err(io::Error::other("it is not a plain file of its own"));
         }
         Ok(file.into())
+    }
+
+    /// Opens a file to read. A pipe that stands there is not waited for: it is as if it were empty.
+    ///
+    /// # Errors
+    /// When there is none, it can't be opened, or is a link.
+    pub fn read(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(openat(&self.0.fd, name, flags, Mode::empty())?.into())
     }
 
     /// Removes a file, if there is one.

@@ -15,5 +15,6 @@ mod people;
 mod resume;
 mod running;
 mod sandbox;
+mod secrets;
 mod validate;
 mod workspace;
