@@ -292,7 +292,7 @@ impl LocalExecutor {
         let number = active.number;
         let (mut environment, mark) = self.environment(node, &active);
         environment.set("OMNE_OUTPUT", self.nodes.path(&Self::output_file(node, number)));
-        let mut spec = bash::spec(&self.places, &self.nodes, node, script, environment, mark);
+        let mut spec = bash::spec(&self.places, &self.nodes, node, script, environment, mark)?;
         if let Some(secrets) = &self.secrets {
             secrets.give(node, &mut spec.environment);
             spec.mask = Some(Arc::clone(secrets.mask()));

@@ -36,7 +36,10 @@ impl Directory {
     /// When there is none, or it can't be read.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
+            let error = io::Error::from(error);
+            io::Error::new(error.kind(), format!("`{}` is no directory of its own: {error}", path.display()))
+        })?;
         Ok(Self(Arc::new(Inner { fd, path: path.to_owned() })))
     }
 

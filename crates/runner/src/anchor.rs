@@ -3,12 +3,12 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
 
-use omne_events::{Digest, RunId};
+use omne_events::{Digest, RunId, write_private};
 
 use crate::{RunDir, Volume, workspace::git};
 
@@ -28,7 +28,7 @@ fn reference(run: &RunId) -> String {
 pub(crate) fn write(volume: &Volume, run: &RunDir) -> Result<(), String> {
     let head = head(&run.log()).map_err(|error| format!("cannot read `{}`: {error}", run.log().display()))?;
     let path = run.path.join(FILE);
-    fs::write(&path, format!("{head}\n"))
+    write_private(&path, format!("{head}\n").as_bytes())
         .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
     let args = [OsStr::new("hash-object"), "-w".as_ref(), "--no-filters".as_ref(), path.as_os_str()];
     let object = asked(volume.root(), &args)?;

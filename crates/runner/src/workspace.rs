@@ -143,8 +143,14 @@ impl Choice {
 /// The place `below` in the worktree `tree`, if it is there; else the whole.
 fn inside(tree: &Path, below: &Path) -> PathBuf {
     let place = tree.join(below);
+    // A link in the commit may stand where the volume has a directory.
+    let is_inside = || Some(place.canonicalize().ok()?.starts_with(tree.canonicalize().ok()?));
     // Joining nothing would leave a slash at the end.
-    if below.as_os_str().is_empty() || !place.is_dir() { tree.to_owned() } else { place }
+    if below.as_os_str().is_empty() || !place.is_dir() || is_inside() != Some(true) {
+        tree.to_owned()
+    } else {
+        place
+    }
 }
 
 fn add_worktree(volume: &Volume, tree: &Path, commit: &str, withheld: &[&str]) -> Result<(), WorkspaceError> {

@@ -11,7 +11,9 @@ use super::{
     Durability, LockedLog, OpenError, Tail,
     sync::{SyncHandle, Targets},
 };
-use crate::{Chain, Digest, Event, EventId, IdGen, MAX_LINE, Recorded, RunId, Timestamp, encode};
+use crate::{
+    Chain, Digest, Event, EventId, IdGen, MAX_LINE, Recorded, RunId, Timestamp, encode, private_file,
+};
 
 /// Why an event is not in the log. After any of these the writer takes nothing more.
 #[derive(Debug, thiserror::Error)]
@@ -262,7 +264,7 @@ fn set_aside(log: &LockedLog, offset: u64, bytes: u64) -> Result<PathBuf, OpenEr
         let mut name = log.path().as_os_str().to_owned();
         name.push(format!(".torn-{n}"));
         let path = PathBuf::from(name);
-        match File::options().write(true).create_new(true).open(&path) {
+        match private_file().write(true).create_new(true).open(&path) {
             Ok(mut file) => {
                 file.write_all(&torn)
                     .and_then(|()| file.sync_all())

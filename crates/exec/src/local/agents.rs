@@ -146,7 +146,7 @@ impl LocalExecutor {
             environment.set("OMNE_TOOL_TOKEN", token);
             environment.set("OMNE_TOOL_SOCKET", socket);
         }
-        let cwd = working_directory(&self.places.workspace, node);
+        let cwd = working_directory(&self.places.workspace, node)?;
         let spec = Spec {
             program: run.ask.program.clone(),
             args,
