@@ -12,6 +12,7 @@ mod hooks;
 mod inspect;
 mod loops;
 mod people;
+mod privacy;
 mod resume;
 mod running;
 mod sandbox;
