@@ -101,6 +101,21 @@ impl TryFrom<RawSource> for SecretSource {
     }
 }
 
+impl SecretSource {
+    /// Whether it would give a value that can be used; of a command, whether there is such a program: it is not run.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn look(&self, root: &Path, environment: &[(OsString, OsString)]) -> Result<(), String> {
+        let value = match self {
+            Self::Env(name) => of_environment(name, environment)?,
+            Self::File(path) => of_file(&root.join(path))?,
+            Self::Command(words) => return spec(words, root, environment, &Arc::default()).map(|_| ()),
+        };
+        usable(&value)
+    }
+}
+
 impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -196,7 +211,7 @@ pub(crate) fn read(
     let mut values = Vec::new();
     for (name, node, source) in sources {
         let value = match source {
-            SecretSource::Env(variable) => of_environment(variable, options),
+            SecretSource::Env(variable) => of_environment(variable, &options.environment),
             SecretSource::File(path) => of_file(&volume.root().join(path)),
             SecretSource::Command(words) => {
                 printed.get(words.as_slice()).cloned().unwrap_or_else(|| Err("it was not asked".into()))
@@ -259,8 +274,8 @@ pub(crate) fn check_sight(
     if places.is_empty() { Ok(()) } else { Err(RunError::SecretInSight { places }) }
 }
 
-fn of_environment(name: &str, options: &Options) -> Result<Vec<u8>, String> {
-    let found = options.environment.iter().find(|(other, _)| other == name);
+fn of_environment(name: &str, environment: &[(OsString, OsString)]) -> Result<Vec<u8>, String> {
+    let found = environment.iter().find(|(other, _)| other == name);
     let (_, value) = found.ok_or_else(|| format!("it is not set; run `export {name}=…` before `omne`"))?;
     Ok(value.as_bytes().to_vec())
 }
@@ -323,7 +338,7 @@ fn run_all<'c>(
     let mut printed: BTreeMap<&[String], Printed> = BTreeMap::new();
     let mut running: BTreeMap<Token, (&[String], Vec<u8>)> = BTreeMap::new();
     for &words in commands {
-        match spec(words, root, options, &base).and_then(|spec| {
+        match spec(words, root, &options.environment, &base).and_then(|spec| {
             supervisor.spawn(spec).map_err(|error| format!("it can not be started ({error}); mend it"))
         }) {
             Ok((token, _)) => drop(running.insert(token, (words, Vec::new()))),
@@ -354,7 +369,11 @@ fn run_all<'c>(
                 Happening::Signal(Signal::Message | Signal::Reload) => {}
                 Happening::Ended(ended) => {
                     if let Some((words, said)) = running.remove(&ended.token) {
-                        printed.insert(words, what_it_told(&ended, said, is_late));
+                        let late = || {
+                            format!("it took longer than {} s; it must not ask anybody", PATIENCE.as_secs())
+                        };
+                        let told = if is_late { Err(late()) } else { what_it_told(&ended, said) };
+                        printed.insert(words, told);
                     }
                 }
             }
@@ -366,18 +385,18 @@ fn run_all<'c>(
 fn spec(
     words: &[String],
     root: &Path,
-    options: &Options,
+    environment: &[(OsString, OsString)],
     base: &Arc<BaseEnvironment>,
 ) -> Result<Spec, String> {
     let (program, args) = words.split_first().ok_or("it is empty")?;
-    let path =
-        options.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
     let path = path.unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
-    let program = match program.contains('/') {
-        true => root.join(program),
-        false => find_program(program, path)
-            .ok_or_else(|| format!("there is no program `{program}`; install it, or give its path"))?,
+    let found = match program.contains('/') {
+        true => Some(root.join(program)).filter(|path| path.is_file()),
+        false => find_program(program, path),
     };
+    let program =
+        found.ok_or_else(|| format!("there is no program `{program}`; install it, or give its path"))?;
     Ok(Spec {
         program,
         args: args.iter().map(Into::into).collect(),
@@ -392,10 +411,7 @@ fn spec(
     })
 }
 
-fn what_it_told(ended: &Ended, said: Vec<u8>, is_late: bool) -> Printed {
-    if is_late {
-        return Err(format!("it took longer than {} s; it must not ask anybody", PATIENCE.as_secs()));
-    }
+fn what_it_told(ended: &Ended, said: Vec<u8>) -> Printed {
     if ended.over_limit {
         return Err(format!("it printed more than {} KiB; print the value alone", LONGEST_SECRET / 1024));
     }

@@ -56,6 +56,7 @@ pub(super) fn doctor(args: &args::Doctor, context: &Context) -> Result<ExitCode>
     let settings = doctor.volume(volume.as_ref(), context);
     let wanted = doctor.pipes(volume.as_ref(), &settings, context);
     let root = volume.as_ref().map_or_else(|| PathBuf::from("."), |volume| volume.root().to_owned());
+    doctor.secrets(&settings, &root);
     if let Some(signal) = doctor.agents(&settings, &wanted, &root) {
         return Ok(stopped_by(signal));
     }
@@ -170,6 +171,19 @@ impl Doctor {
     }
 
     /// Looks for agents; gives the signal that ended the search, if one did.
+    /// Whether each secret of the settings can be had; programs that tell them are not run.
+    fn secrets(&mut self, settings: &Settings, root: &Path) {
+        let environment: Vec<_> = std::env::vars_os().collect();
+        for (name, source) in &settings.secrets {
+            let check = format!("secret {}", name.as_str());
+            match source.look(root, &environment) {
+                Ok(()) => self.add(&check, Health::Ok, format!("from {source}"), None),
+                // Only runs whose nodes name it need it.
+                Err(why) => self.add(&check, Health::Warning, format!("{source}: {why}"), None),
+            }
+        }
+    }
+
     fn agents(&mut self, settings: &Settings, wanted: &BTreeSet<String>, root: &Path) -> Option<Signal> {
         let mut names: BTreeSet<String> = Agent::BUILT_IN.map(str::to_owned).into();
         names.extend(settings.agents.keys().cloned());

@@ -479,3 +479,19 @@ fn hooks_that_are_tried_out_find_no_secret() {
     assert_eq!(omne(&sandbox, &["hooks", "fire", "pre_node"]).code, 0);
     assert!(sandbox.read("seen").contains("OMNE_HOOK") && !sandbox.read("seen").contains("SOURCE"));
 }
+
+#[test]
+fn the_doctor_says_which_secrets_can_not_be_had() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}]").file(
+        ".omne/omne.toml",
+        "[secrets]\nA = { env = 'SOURCE' }\nB = { file = 'none' }\nC = { command = ['./none'] }\nD = { command = ['touch', 'asked'] }",
+    );
+    let told = omne(&sandbox, &["doctor", "--json"]).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let findings = told["findings"].as_array().unwrap().iter();
+    let of_secrets = findings.filter(|finding| finding["check"].as_str().unwrap().starts_with("secret "));
+    let health: Vec<&str> = of_secrets.map(|finding| finding["health"].as_str().unwrap()).collect();
+    assert_eq!(health, ["ok", "warning", "warning", "ok"]);
+    assert!(!sandbox.path("asked").exists() && !told.to_string().contains("hunter2"));
+}
