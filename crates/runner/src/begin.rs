@@ -263,7 +263,7 @@ pub fn execute(
     // A run that waits has not finished.
     if options.settings.anchor == Some(Anchor::Git)
         && ended.0 != Outcome::Parked
-        && let Err(why) = anchor::write(&volume, &run)
+        && let Err(why) = anchor::write(&volume, &run, &options.settings.withheld())
     {
         observer.warn(&format!("the head of the log is not anchored: {why}"));
     }

@@ -90,7 +90,11 @@ pub(crate) fn git(directory: &Path, args: &[&OsStr]) -> io::Result<omne_process:
 }
 
 /// The same without further variables: those that hold secrets, where git may run hooks of the repository.
-fn git_without(directory: &Path, args: &[&OsStr], withheld: &[&str]) -> io::Result<omne_process::Output> {
+pub(crate) fn git_without(
+    directory: &Path,
+    args: &[&OsStr],
+    withheld: &[&str],
+) -> io::Result<omne_process::Output> {
     run_to_end("git", args, directory, &[&LOCAL_TO_A_REPOSITORY, withheld].concat())
 }
 

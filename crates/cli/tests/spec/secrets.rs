@@ -495,3 +495,38 @@ fn the_doctor_says_which_secrets_can_not_be_had() {
     assert_eq!(health, ["ok", "warning", "warning", "ok"]);
     assert!(!sandbox.path("asked").exists() && !told.to_string().contains("hunter2"));
 }
+
+#[test]
+fn what_an_interrupted_agent_gave_waits_without_its_secrets() {
+    let sandbox = Sandbox::new();
+    let script = format!("init\noutput key={VALUE}\ntouch here\nhang");
+    sandbox.pipe("nodes: [{id: a, secrets: [TOKEN], prompt: x}]").agent("a", &script);
+    sandbox.file(".omne/omne.toml", format!("{}{SETTINGS}", sandbox.read(".omne/omne.toml")));
+    let mut command = sandbox.command(&["run", "p", "-q"]);
+    let mut run = command.env("SOURCE", VALUE).stdout(std::process::Stdio::null()).spawn().unwrap();
+    sandbox.wait_for("here");
+    sandbox.signal(&run, rustix::process::Signal::INT);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    let kept = std::fs::read_to_string(sandbox.log().with_file_name("nodes/a.1.output")).unwrap();
+    assert_eq!(kept, "key=***\n");
+    assert_hidden(&sandbox, &[]);
+}
+
+#[test]
+fn hooks_of_git_find_no_secret() {
+    let sandbox = volume("nodes: [{id: a, bash: 'true'}]");
+    sandbox
+        .file(".omne/omne.toml", format!("anchor = 'git'\n{SETTINGS}"))
+        .git(&["init", "-q"])
+        .git(&["add", "."]);
+    sandbox.git(&["commit", "-qm", "x"]);
+    for hook in ["post-checkout", "reference-transaction"] {
+        let seen = sandbox.path(&format!("seen.{hook}"));
+        executable(&sandbox, &format!(".git/hooks/{hook}"), &format!("env >> '{}'", seen.display()));
+    }
+    assert_eq!(omne(&sandbox, &["run", "p"]).code, 0);
+    for hook in ["post-checkout", "reference-transaction"] {
+        let seen = sandbox.read(&format!("seen.{hook}"));
+        assert!(seen.contains("PATH=") && !seen.contains("SOURCE="), "{hook}");
+    }
+}
