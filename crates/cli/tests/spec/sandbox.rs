@@ -216,6 +216,8 @@ pub(crate) fn with_filters(check: impl FnOnce()) {
     settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>");
     settings.add_filter(r"\d+[smhd] ago", "<ago>");
     settings.add_filter(r"\b(\d+(\.\d+)?(ms|s)|\d+m\d\ds)\b", "<duration>");
+    // A column is as wide as its widest duration.
+    settings.add_filter(r"(TOOK|<duration>) {2,}", "$1  ");
     settings.add_filter(r"process \d+", "process <pid>");
     settings.add_filter(r"pid \d+", "pid <pid>");
     settings.bind(check);
