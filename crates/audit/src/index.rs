@@ -3,11 +3,12 @@
 
 use std::{
     fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use omne_events::RunId;
+use omne_events::{RunId, private_file};
 use rusqlite::{Connection, OpenFlags};
 
 mod fold;
@@ -96,11 +97,8 @@ impl Index {
         is_alive: &dyn Fn(&Log) -> bool,
     ) -> Result<(Self, Synced), IndexError> {
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(|source| IndexError::Io {
-                verb: "make",
-                path: directory.to_owned(),
-                source,
-            })?;
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+            made.map_err(|source| IndexError::Io { verb: "make", path: directory.to_owned(), source })?;
         }
         let mut synced = Synced { runs: logs.len(), ..Synced::default() };
         let trouble = |source| IndexError::Database { path: path.to_owned(), source };
@@ -133,6 +131,9 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    // SQLite would make it for everybody, and gives what it puts beside it the same rights. What is wrong with the path
+    // it tells itself.
+    let _ = private_file().write(true).create_new(true).open(path);
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(PATIENCE)?;
     db.pragma_update(None, "cache_size", -8192)?;

@@ -2,7 +2,7 @@
 
 mod audit;
 mod bundle;
-mod captures;
+pub(crate) mod captures;
 mod clean;
 mod diff;
 mod doctor;

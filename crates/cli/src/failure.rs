@@ -26,6 +26,10 @@ pub(crate) enum Exit {
     Missing = 7,
     /// A write failed; what is on disk is valid.
     Write = 8,
+    /// SIGINT ended it before a run began.
+    Interrupted = 130,
+    /// So did SIGTERM.
+    Terminated = 143,
 }
 
 /// The exit code of a program that a signal ended, as shells have it.
@@ -123,6 +127,10 @@ impl From<RunError> for Failure {
             Class::Damaged => Exit::Damaged,
             Class::Missing => Exit::Missing,
             Class::Write => Exit::Write,
+            Class::Interrupted(signal) => match signal {
+                Signal::Terminate => Exit::Terminated,
+                Signal::Interrupt | Signal::Message | Signal::Reload => Exit::Interrupted,
+            },
             Class::System => Exit::Aborted,
         };
         let help = advice(&error);
@@ -166,7 +174,7 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Plan(omne_replay::PlanError::UnknownNode(_)) => "`omne graph` shows the nodes".to_owned(),
         RunError::Plan(omne_replay::PlanError::NoDefinition) => "start anew with `omne run`".to_owned(),
         RunError::Settings(_) => {
-            "`omne.toml` may set jobs, durability, ask_timeout, anchor, agent, agents and limits".to_owned()
+            "`omne.toml` may set jobs, durability, ask_timeout, anchor, agent, agents, secrets and limits".to_owned()
         }
         RunError::AgentMissing { agent, install, .. } if install.is_empty() => {
             format!(
@@ -179,6 +187,14 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Agent(omne_agent::ConfigError::Unknown { name, .. }) => {
             format!("describe it in `omne.toml`: `[agents.{name}]` with `program`, `args` and `stream`")
         }
+        RunError::Secrets(_) => {
+            "`[secrets]` in `.omne/omne.toml` says where each value comes from; nothing was written".to_owned()
+        }
+        RunError::SecretInSight { .. } => {
+            "the log carries it as it is: take the value out, and let the node that needs it name the secret in \
+             `secrets`; nothing was written"
+                .to_owned()
+        }
         RunError::Command { help, .. } => help.clone(),
         RunError::Decision(_) => "`omne status RUN` shows which nodes wait, and for what".to_owned(),
         RunError::Hooks(_) => {
@@ -186,6 +202,7 @@ fn advice(error: &RunError) -> Option<String> {
         }
         RunError::Agent(_)
         | RunError::Recording(_)
+        | RunError::Interrupted(_)
         | RunError::Volume(VolumeError::Read { .. })
         | RunError::System(..) => return None,
     })

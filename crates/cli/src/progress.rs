@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{IsTerminal, Write as _},
+    io::{IsTerminal, Read as _, Write as _},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use omne_runner::{Observer, RunDir};
 
 use crate::{
     args::Show,
+    command::captures,
     render::{self, Paint, sign},
 };
 
@@ -107,7 +108,10 @@ impl Progress {
                 continue;
             }
             let id = &pipe.node(node).id;
-            if let Ok(bytes) = std::fs::read(self.run.path.join(format!("nodes/{id}.out"))) {
+            let mut bytes = Vec::new();
+            let read = captures::open(&self.run.path.join(format!("nodes/{id}.out")))
+                .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
+            if read.is_ok() {
                 let shown = render::visible(String::from_utf8_lossy(&bytes).trim_end());
                 let _ = writeln!(text, "\n{}\n{shown}", self.paint.bold(&format!("══ {id}")));
             }

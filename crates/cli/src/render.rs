@@ -79,8 +79,10 @@ pub(crate) fn usage(usage: &Usage) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// Columns padded to the width of their widest cell; the last one is not padded.
+/// Columns padded to the width of their widest cell; the last one is not padded. No cell can command a terminal.
 pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, &str) -> String) -> String {
+    let safe = |row: &Vec<String>| row.iter().map(|cell| visible(cell)).collect::<Vec<_>>();
+    let rows: Vec<Vec<String>> = rows.iter().map(safe).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

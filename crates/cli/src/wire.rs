@@ -9,13 +9,13 @@ use std::{
 };
 
 use omne_events::{IdGen, RandomIds, SystemClock};
-use omne_pipe::{Colour, Lookup, Pipe, Source, check, render};
+use omne_pipe::{Colour, Lookup, Pipe, Source, check};
 use omne_runner::{Options, Settings, Volume};
 
 use crate::{
     args::{Arguments, When},
     failure::{Exit, Failure, Result},
-    render::Paint,
+    render::{self, Paint},
 };
 
 /// What all commands need to know.
@@ -142,7 +142,7 @@ impl Context {
         // `omne validate` shows all; here the first ones tell enough.
         const SHOWN: usize = 50;
         for diagnostic in checked.diagnostics.iter().take(SHOWN) {
-            let text = render(diagnostic, &source, colour);
+            let text = omne_pipe::render(diagnostic, &source, colour);
             anstream::eprintln!("{text}\n");
         }
         if checked.diagnostics.len() > SHOWN {
@@ -189,10 +189,10 @@ impl Context {
         })
     }
 
-    /// A path as people like to see it: relative where that is shorter.
+    /// A path as people may see it: relative where that is shorter.
     pub(crate) fn shown(&self, path: &Path) -> String {
         let here = env::current_dir().unwrap_or_default();
-        path.strip_prefix(&here).unwrap_or(path).display().to_string()
+        render::visible(&path.strip_prefix(&here).unwrap_or(path).display().to_string())
     }
 }
 
@@ -222,5 +222,11 @@ impl Lookup for VolumeLookup<'_> {
 
     fn command(&self, name: &str) -> std::result::Result<Option<Arc<omne_pipe::Command>>, String> {
         self.0.command(name).map(|command| Some(Arc::new(command)))
+    }
+
+    fn secret(&self, name: &str) -> std::result::Result<(), String> {
+        let settings =
+            Settings::load(&self.0.place("omne.toml")).map_err(|error| format!("mend it: {error}"))?;
+        settings.secret(name)
     }
 }

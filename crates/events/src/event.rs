@@ -5,11 +5,13 @@ mod agent;
 mod decision;
 mod node;
 mod pipe;
+mod texts;
 
 pub use agent::*;
 pub use decision::*;
 pub use node::*;
 pub use pipe::*;
+pub use texts::{Rewrite, rewrite_json};
 
 use crate::{EventId, NodeId, RunId, Timestamp};
 

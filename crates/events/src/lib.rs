@@ -9,6 +9,7 @@ mod digest;
 mod event;
 mod id;
 mod log;
+mod private;
 mod text;
 mod time;
 
@@ -20,6 +21,7 @@ pub use id::{EventId, IdGen, NameError, NodeId, PipeName, RandomIds, RunId};
 pub use log::{
     Durability, LockedLog, LogReader, LogWriter, Medium, OpenError, ReadError, Syncer, Tail, WriteError,
 };
+pub use private::{private_file, read_private, write_private};
 pub use text::beginning;
 pub use time::{Clock, SystemClock, Timestamp, milliseconds};
 

@@ -6,12 +6,10 @@
 mod ask;
 mod files;
 mod heard;
+mod pieces;
 mod recording;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, sync::Arc};
 
 use omne_agent::{
     Call, CommandLine, Exit, Failure as AgentFailure, Item, Parser, Scanner, Sentinel, Session, Verdict,
@@ -22,6 +20,7 @@ use omne_events::{
     NodeId, Usage,
 };
 use omne_pipe::{Node, Rounds};
+use omne_process::{Directory, Mask, Masker};
 use smol_str::SmolStr;
 
 use crate::{Emitted, node::verdict::Failure};
@@ -31,7 +30,7 @@ pub(crate) use files::{Ended, Names, TryEnd, write_whole};
 use files::{Lazy, Text, add_line};
 pub(crate) use heard::clip;
 use heard::{Heard, MOST_DENIED};
-pub(crate) use recording::copy;
+use pieces::WholeLines;
 pub use recording::{Bash, Recording, RecordingError};
 
 /// What follows from the end of a try.
@@ -80,7 +79,8 @@ pub(crate) struct AgentRun {
     budget_usd: Option<f64>,
     max_turns: Option<u32>,
     args: Vec<String>,
-    directory: PathBuf,
+    directory: Directory,
+    hiding: Option<Box<Hiding>>,
     text: Text,
     stream: Lazy,
     /// Of a loop; from 1.
@@ -93,6 +93,20 @@ pub(crate) struct AgentRun {
     /// Of the run's money, when the try began.
     budget_left: Option<f64>,
     this: Try,
+}
+
+/// Hides secrets in what an agent says: its lines are masked, but what they say together is not.
+struct Hiding {
+    lines: WholeLines,
+    text: Masker,
+    live: Masker,
+}
+
+impl Hiding {
+    fn new(mask: &Arc<Mask>) -> Box<Self> {
+        let masker = || Masker::new(Arc::clone(mask));
+        Box::new(Self { lines: WholeLines::default(), text: masker(), live: masker() })
+    }
 }
 
 /// The try under way.
@@ -128,12 +142,12 @@ impl Try {
 pub(crate) type Sessions<'a> = &'a mut dyn FnMut() -> String;
 
 impl AgentRun {
-    pub(crate) fn new(ask: Box<Ask>, node: &Node, attempt: u32, directory: &Path) -> io::Result<Self> {
+    pub(crate) fn new(ask: Box<Ask>, node: &Node, attempt: u32, directory: &Directory) -> io::Result<Self> {
         let ai = node.ai.as_deref();
-        let capture = directory.join(format!("{}.out", node.id));
+        let capture = format!("{}.out", node.id);
         let text = match ask.goes_on {
-            Some(_) => Text::go_on(capture)?,
-            None => Text::new(capture),
+            Some(_) => Text::go_on(directory.clone(), capture)?,
+            None => Text::new(directory.clone(), capture),
         };
         let names = Names { node: node.id.as_str(), attempt };
         let parser = Parser::new(ask.agent.dialect);
@@ -144,8 +158,9 @@ impl AgentRun {
             budget_usd: ai.and_then(|ai| ai.budget_usd),
             max_turns: ai.and_then(|ai| ai.max_turns).map(std::num::NonZeroU32::get),
             args: ai.map(|ai| ai.agent_args.clone()).unwrap_or_default(),
-            stream: Lazy::new(directory.join(names.stream())),
-            directory: directory.to_owned(),
+            stream: Lazy::new(directory.clone(), names.stream()),
+            directory: directory.clone(),
+            hiding: ask.mask.as_ref().map(Hiding::new),
             text,
             iteration: ask.first_iteration(node).unwrap_or(0),
             session: ask.goes_on.as_ref().and_then(|goes_on| goes_on.session.clone()),
@@ -267,7 +282,10 @@ impl AgentRun {
 
     /// Takes what the program printed.
     pub(crate) fn hear(&mut self, bytes: &[u8], emitted: &mut Vec<Emitted>) -> io::Result<Progress> {
-        self.stream.write(bytes)?;
+        match &mut self.hiding {
+            None => self.stream.write(bytes)?,
+            Some(hiding) => self.stream.write(&hiding.lines.push(bytes))?,
+        }
         self.read(Some(bytes), emitted)
     }
 
@@ -301,14 +319,14 @@ impl AgentRun {
             // Once it has said that it is done, the rest is no part of it.
             Heard::Text(_) | Heard::TextEnd if self.this.scanner.seen().is_some() => {}
             Heard::Text(text) => {
-                self.text.write(&text)?;
-                self.this.remember(&text);
-                self.this.scanner.push(&text);
-                if !self.this.heard_partial {
-                    emitted.push(Emitted::Live { node: self.id.clone(), text });
-                }
+                let text = match &mut self.hiding {
+                    None => text,
+                    Some(hiding) => hiding.text.push_text(&text),
+                };
+                self.said(text, emitted)?;
             }
             Heard::TextEnd => {
+                self.say_rest(emitted)?;
                 self.text.end_line()?;
                 self.this.at_block_start = true;
                 self.this.scanner.end_block();
@@ -316,6 +334,10 @@ impl AgentRun {
             }
             Heard::Partial(text) => {
                 self.this.heard_partial = true;
+                let text = match &mut self.hiding {
+                    None => text,
+                    Some(hiding) => hiding.live.push_text(&text),
+                };
                 emitted.push(Emitted::Live { node: self.id.clone(), text });
             }
             Heard::Tool(call) => {
@@ -333,6 +355,26 @@ impl AgentRun {
         Ok(())
     }
 
+    fn said(&mut self, text: String, emitted: &mut Vec<Emitted>) -> io::Result<()> {
+        self.text.write(&text)?;
+        self.this.remember(&text);
+        self.this.scanner.push(&text);
+        if !self.this.heard_partial {
+            emitted.push(Emitted::Live { node: self.id.clone(), text });
+        }
+        Ok(())
+    }
+
+    /// Says what was held back, because it could have been the beginning of a secret.
+    fn say_rest(&mut self, emitted: &mut Vec<Emitted>) -> io::Result<()> {
+        let Some(hiding) = &mut self.hiding else { return Ok(()) };
+        let (text, live) = (hiding.text.finish_text(), hiding.live.finish_text());
+        if !live.is_empty() {
+            emitted.push(Emitted::Live { node: self.id.clone(), text: live });
+        }
+        if text.is_empty() { Ok(()) } else { self.said(text, emitted) }
+    }
+
     /// The program has ended: what that means, for `cause` if it was ended from outside.
     pub(crate) fn end_try(
         &mut self,
@@ -341,11 +383,15 @@ impl AgentRun {
         funds: &mut Funds,
         emitted: &mut Vec<Emitted>,
     ) -> Result<Next, io::Error> {
+        if let Some(hiding) = &mut self.hiding {
+            self.stream.write(&hiding.lines.end())?;
+        }
         self.read(None, emitted)?;
+        self.say_rest(emitted)?;
         self.text.end_line()?;
         (end.iteration, end.from, end.to) = (self.iteration(), self.this.from, self.stream.bytes);
         let names = Names { node: self.id.as_str(), attempt: self.attempt };
-        add_line(&self.directory.join(names.tries()), &end)?;
+        add_line(&self.directory, &names.tries(), &end)?;
 
         let usage = self.this.parser.usage();
         if let Some(usage) = usage {

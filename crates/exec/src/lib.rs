@@ -10,12 +10,14 @@ mod local;
 mod node;
 mod outputs;
 mod port;
+mod secrets;
 
 pub use agent::{Ask, Bash, Funds, GoesOn, Recording, RecordingError};
 pub use gate::{GATE_TIMEOUT, gate_command, gate_path};
 pub use local::{LocalExecutor, Places, tools::ask_back};
 pub use outputs::{OutputsError, parse_outputs};
 pub use port::{Asker, AtGate, Attempt, BeforeRun, Decision, Emitted, EndReason, Execute, ExecuteError};
+pub use secrets::Secrets;
 
 use omne_process::Mark;
 

@@ -3,8 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
-    fs, io,
-    os::fd::OwnedFd,
+    io,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,9 +16,9 @@ use omne_events::{
 use omne_hooks::{Effect, FireId, Host};
 use omne_pipe::{Body, Node, Pipe};
 use omne_process::{
-    BaseEnvironment, Captured, End, Ended, Environment, Happening, Mark, Supervisor, Token, Waker,
+    BaseEnvironment, Captured, Directory, End, Ended, Environment, Happening, Mark, Mask, Supervisor, Token,
+    Waker,
 };
-use rustix::fs::{Mode, OFlags};
 
 use crate::{
     Funds, Recording,
@@ -31,6 +30,7 @@ use crate::{
     },
     outputs::take_outputs,
     port::{Asker, Attempt, BeforeRun, Emitted, EndReason, ExecuteError},
+    secrets::Secrets,
 };
 
 mod agents;
@@ -58,12 +58,6 @@ pub struct Places {
     pub output_limit: u64,
     /// This program: agents call it to ask about their tools.
     pub omne: PathBuf,
-}
-
-impl Places {
-    pub(crate) fn capture(&self, node: &str, ending: &str) -> PathBuf {
-        self.run_dir.join(format!("nodes/{node}.{ending}"))
-    }
 }
 
 /// An attempt under way.
@@ -132,8 +126,11 @@ pub struct LocalExecutor {
     before_run: BeforeRun,
     /// Why nothing new begins.
     ending: Option<EndReason>,
-    /// The directory of captures and outputs, open: nearly every look into it finds nothing, and should be quick.
-    nodes: OwnedFd,
+    /// The directory of captures and outputs, open: nearly every look into it finds nothing, and should be quick; and
+    /// whatever nodes do to its path, it stays the same.
+    nodes: Directory,
+    /// What some nodes get and nothing shows.
+    secrets: Option<Arc<Secrets>>,
 }
 
 impl LocalExecutor {
@@ -149,9 +146,9 @@ impl LocalExecutor {
         environment: Vec<(OsString, OsString)>,
         sessions: Box<dyn FnMut() -> String>,
     ) -> io::Result<Self> {
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         Ok(Self {
-            nodes: rustix::fs::open(places.run_dir.join("nodes"), flags, Mode::empty())?,
+            nodes: Directory::open(&places.run_dir.join("nodes"))?,
+            secrets: None,
             supervisor: Supervisor::new()?,
             pipe,
             run,
@@ -183,6 +180,17 @@ impl LocalExecutor {
     #[must_use]
     pub fn with_funds(self, funds: Funds) -> Self {
         Self { funds, ..self }
+    }
+
+    /// Gives nodes the secrets that they name, and hides them in everything that is kept or shown.
+    #[must_use]
+    pub fn keeping(self, secrets: Option<Arc<Secrets>>) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// What hides the run's secrets, if it has any.
+    fn mask(&self) -> Option<&Arc<Mask>> {
+        self.secrets.as_ref().map(|secrets| secrets.mask())
     }
 
     /// Plays a recording instead of agents, and of bash nodes if it says so.
@@ -266,8 +274,11 @@ impl LocalExecutor {
         if attempt.number > 1 && !goes_on {
             // An attempt that prints nothing makes no capture, so the one before must not stay in its place.
             for ending in ["out", "err"] {
-                remove(&self.places.capture(node.id.as_str(), ending))?;
+                let name = format!("{}.{ending}", node.id);
+                self.nodes.remove(&name).map_err(|error| not_removed(&self.nodes.path(&name), &error))?;
             }
+            // A runner that died did not take it.
+            let _ = self.nodes.remove(&Self::output_file(node, attempt.number - 1));
         }
         if let Some((effect, why)) = self.rule_before(node, &attempt) {
             match effect {
@@ -287,9 +298,12 @@ impl LocalExecutor {
         let active = Active::new(attempt, node, Stage::Script);
         let number = active.number;
         let (mut environment, mark) = self.environment(node, &active);
-        let output_file = Self::output_file(node, number);
-        environment.set("OMNE_OUTPUT", self.places.run_dir.join("nodes").join(output_file));
-        let spec = bash::spec(&self.places, node, script, environment, mark);
+        environment.set("OMNE_OUTPUT", self.nodes.path(&Self::output_file(node, number)));
+        let mut spec = bash::spec(&self.places, &self.nodes, node, script, environment, mark)?;
+        if let Some(secrets) = &self.secrets {
+            secrets.give(node, &mut spec.environment);
+            spec.mask = Some(Arc::clone(secrets.mask()));
+        }
         let cwd = spec.cwd.clone();
         let (token, pid) = self
             .supervisor
@@ -340,7 +354,11 @@ impl LocalExecutor {
             // Agents have their own way.
             Stage::Agent(_) => Ok(None),
             Stage::Script => {
-                let outputs = take_outputs(&self.nodes, &Self::output_file(node, active.number));
+                let outputs = take_outputs(
+                    &self.nodes,
+                    &Self::output_file(node, active.number),
+                    self.mask().map(|mask| &**mask),
+                );
                 if let Some(failure) = verdict::of_process(&ended, active.cause, self.places.output_limit) {
                     return Err(failure);
                 }
@@ -489,13 +507,7 @@ fn idle_timeout(node: &Node) -> Duration {
     node.ai.as_ref().map_or(omne_pipe::DEFAULT_IDLE_TIMEOUT, |ai| ai.idle_timeout)
 }
 
-fn remove(path: &std::path::Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            let message =
-                format!("cannot remove the capture `{}` of the attempt before: {error}", path.display());
-            Err(Failure::new(ErrorKind::SpawnFailed, message))
-        }
-        _ => Ok(()),
-    }
+fn not_removed(path: &std::path::Path, error: &io::Error) -> Failure {
+    let message = format!("cannot remove the capture `{}` of the attempt before: {error}", path.display());
+    Failure::new(ErrorKind::SpawnFailed, message)
 }

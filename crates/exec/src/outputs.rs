@@ -1,9 +1,9 @@
 //! `OMNE_OUTPUT`: what a node gives to later ones.
 
-use std::{fs::File, io, os::fd::OwnedFd};
+use std::io;
 
 use omne_events::{ErrorKind, Outputs};
-use rustix::fs::{Mode, OFlags};
+use omne_process::{Directory, Mask};
 
 use crate::node::verdict::Failure;
 
@@ -108,27 +108,37 @@ fn is_key(key: &str) -> bool {
 }
 
 /// What the node wrote to its `OMNE_OUTPUT`; the file is not needed any more.
-pub(crate) fn take_outputs(directory: &OwnedFd, name: &str) -> Result<Option<Outputs>, Failure> {
-    let Some(bytes) = read_outputs(directory, name)? else { return Ok(None) };
+pub(crate) fn take_outputs(
+    directory: &Directory,
+    name: &str,
+    mask: Option<&Mask>,
+) -> Result<Option<Outputs>, Failure> {
+    let Some(bytes) = read_outputs(directory, name, mask)? else { return Ok(None) };
     // If it can't be removed it is in nobody's way: each attempt has its own.
-    let _ = rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty());
+    let _ = directory.remove(name);
     outputs_of(&bytes)
 }
 
-/// What the node wrote to its `OMNE_OUTPUT` so far; `None` when nothing.
-pub(crate) fn read_outputs(directory: &OwnedFd, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+/// What the node wrote to its `OMNE_OUTPUT` so far, without what `mask` hides; `None` when nothing.
+pub(crate) fn read_outputs(
+    directory: &Directory,
+    name: &str,
+    mask: Option<&Mask>,
+) -> Result<Option<Vec<u8>>, Failure> {
     use std::io::Read;
     const MOST_READ: u64 = 256 * 1024;
     // A node could put a link or a pipe there; neither is followed or waited for.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        opened => opened.map(File::from).map_err(io::Error::from),
+    let file = match directory.read(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened,
     };
     let mut bytes = Vec::new();
     file.and_then(|file| file.take(MOST_READ).read_to_end(&mut bytes))
         .map_err(|error| Failure::new(ErrorKind::Crash, format!("cannot read OMNE_OUTPUT: {error}")))?;
-    Ok(Some(bytes))
+    Ok(Some(match mask {
+        None => bytes,
+        Some(mask) => mask.bytes(&bytes).into_owned(),
+    }))
 }
 
 /// The outputs in the bytes of such a file.

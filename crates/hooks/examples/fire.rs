@@ -108,6 +108,7 @@ impl Fires {
             environment: Arc::new(BaseEnvironment::new(std::env::vars_os())),
             run_id: "try".to_owned(),
             log: None,
+            mask: None,
         };
         let mut supervisor = Supervisor::new()?;
         let mut host = Host::new(config, place);

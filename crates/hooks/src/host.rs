@@ -16,7 +16,7 @@ use std::{
 use omne_events::{
     Clock as _, EventId, HookDecided, HookVerdict, IdGen as _, NodeId, RandomIds, SystemClock, beginning,
 };
-use omne_process::{BaseEnvironment, End, Supervisor, Token};
+use omne_process::{BaseEnvironment, Directory, End, Mask, Supervisor, Token};
 use serde_json::{Map, Value, json};
 
 use crate::{Chain, Config, Decision, Effect, FailMode, HookEvent, Mode, Outcome, Timing};
@@ -61,8 +61,10 @@ pub struct Place {
     pub environment: Arc<BaseEnvironment>,
     /// What marks the run's processes.
     pub run_id: String,
-    /// Where it is told what they print as errors, redacted.
-    pub log: Option<PathBuf>,
+    /// Where it is told what they print as errors, redacted: the name of a file in a directory.
+    pub log: Option<(Directory, &'static str)>,
+    /// What of their output must not be kept.
+    pub mask: Option<Arc<Mask>>,
 }
 
 /// A fire that has ended.

@@ -32,6 +32,8 @@ pub trait Lookup {
     fn gate(&self, name: &str) -> Result<(), String>;
     /// The command, if its file is there and usable; else why not. `None` when nobody looks.
     fn command(&self, name: &str) -> Result<Option<Arc<Command>>, String>;
+    /// Whether the settings define the secret; else what to do.
+    fn secret(&self, name: &str) -> Result<(), String>;
 }
 
 /// Takes every name for granted: for definitions from a log.
@@ -44,6 +46,9 @@ impl Lookup for NoLookup {
     }
     fn command(&self, _: &str) -> Result<Option<Arc<Command>>, String> {
         Ok(None)
+    }
+    fn secret(&self, _: &str) -> Result<(), String> {
+        Ok(())
     }
 }
 

@@ -235,6 +235,11 @@ codes! {
         bad: "jobs: 0"
         good: "jobs: 4"
     }
+    UndefinedSecret "E0130" "a secret is not defined" {
+        "`secrets` names what `[secrets]` in `.omne/omne.toml` defines: there stands where each value comes from."
+        bad: "secrets: [DEPLOY_TOKEN]"
+        good: "secrets: [DEPLOY_TOKEN]\n# in .omne/omne.toml:\n# [secrets]\n# DEPLOY_TOKEN = { env = \"DEPLOY_TOKEN\" }"
+    }
     UnquotedInput "W0201" "an input stands in bash without quotes" {
         "The shell splits it at blanks and expands `*`; with double quotes it stays whole."
         bad: "bash: rm $OMNE_INPUT_FILE"

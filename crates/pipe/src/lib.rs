@@ -43,6 +43,12 @@ pub fn output_variable(node: &str, key: &str) -> String {
     format!("OMNE_OUTPUTS_{}_{}", variable_part(node), variable_part(key))
 }
 
+/// Whether an environment variable can have this name in every shell.
+pub fn is_variable(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
 fn variable_part(name: &str) -> String {
     name.chars().map(|c| if matches!(c, '-' | '.') { '_' } else { c.to_ascii_uppercase() }).collect()
 }

@@ -139,6 +139,8 @@ pub struct Node {
     pub gate: Option<GateName>,
     /// Its own environment variables.
     pub env: Box<[(String, String)]>,
+    /// The names of the secrets that it gets as variables.
+    pub secrets: Box<[SmolStr]>,
     /// Where in the workspace it runs; relative, without `..`.
     pub cwd: Option<Box<str>>,
     /// Whether a resume runs it even if it had completed.

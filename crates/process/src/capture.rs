@@ -3,13 +3,9 @@
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Write},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
-    },
-    path::PathBuf,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,7 +16,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use sha2::Digest as _;
 
 use self::flood::Flood;
-use crate::Waker;
+use crate::{Directory, Mask, Masker, Waker};
 
 mod flood;
 
@@ -36,10 +32,10 @@ const READS_IN_A_ROW: usize = 16;
 /// Where a stream goes.
 #[derive(Debug, Clone, Default)]
 pub enum Sink {
-    /// Into this file, made with the first byte; what stood there before is replaced.
-    File(PathBuf),
+    /// Into the file of this name, made with the first byte; what stood there before is replaced.
+    File(Directory, String),
     /// The same, but what stood there before stays before it. Its digest is that of what is added.
-    Append(PathBuf),
+    Append(Directory, String),
     /// To whoever waits, piece by piece as it comes; only its tail is kept.
     Relay,
     /// Only its tail is kept.
@@ -52,7 +48,7 @@ pub enum Sink {
 /// What came of a stream.
 #[derive(Debug, Clone, Default)]
 pub struct Captured {
-    /// How many bytes were taken.
+    /// How many bytes were taken, each secret as its `***`.
     pub bytes: u64,
     /// Their SHA-256.
     pub sha256: [u8; 32],
@@ -118,12 +114,18 @@ enum Flow {
 }
 
 impl Capture {
-    pub(crate) fn new(pipe: OwnedFd, sink: Sink, budget: Budget) -> io::Result<Self> {
+    pub(crate) fn new(
+        pipe: OwnedFd,
+        sink: Sink,
+        mask: Option<&Arc<Mask>>,
+        budget: Budget,
+    ) -> io::Result<Self> {
         // A new pipe has no other flags that could be lost.
         fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
         let stream = Stream {
             pipe: Some(pipe.into()),
             sink,
+            masker: mask.map(|mask| Box::new(Masker::new(Arc::clone(mask)))),
             file: None,
             hasher: None,
             bytes: 0,
@@ -186,11 +188,15 @@ impl Capture {
             Flow::Here(stream) => {
                 let pumped = stream.pump_rest(buffer, &self.budget, relayed);
                 stream.close();
-                Some(pumped)
+                let ended = stream.end(relayed);
+                Some(pumped.and_then(|pumped| ended.map(|()| pumped)))
             }
             Flow::Away(flood) => {
                 flood.stop();
-                self.take_back()
+                let pumped = self.take_back()?;
+                let Flow::Here(stream) = &mut self.flow else { return Some(pumped) };
+                let ended = stream.end(relayed);
+                Some(pumped.and_then(|pumped| ended.map(|()| pumped)))
             }
         }
     }
@@ -222,6 +228,8 @@ impl Capture {
 struct Stream {
     pipe: Option<File>,
     sink: Sink,
+    /// Where there are secrets: everything goes through it.
+    masker: Option<Box<Masker>>,
     file: Option<File>,
     hasher: Option<sha2::Sha256>,
     bytes: u64,
@@ -235,7 +243,7 @@ impl Stream {
 
     /// Whether it is worth a thread of its own.
     fn is_flood(&self) -> bool {
-        self.bytes > FLOOD && matches!(self.sink, Sink::File(_) | Sink::Append(_))
+        self.bytes > FLOOD && matches!(self.sink, Sink::File(..) | Sink::Append(..))
     }
 
     /// Copies what is there.
@@ -256,9 +264,13 @@ impl Stream {
                 widen(pipe);
             }
             let taken = budget.spend(read);
-            self.take(&buffer[..taken])?;
-            if matches!(self.sink, Sink::Relay) {
-                relayed.extend_from_slice(&buffer[..taken]);
+            match &mut self.masker {
+                None => self.keep(&buffer[..taken], relayed)?,
+                Some(masker) => {
+                    let mut masked = Vec::with_capacity(taken);
+                    masker.push(&buffer[..taken], &mut masked);
+                    self.keep(&masked, relayed)?;
+                }
             }
             if taken < read {
                 return Ok(Pumped::Full);
@@ -286,30 +298,38 @@ impl Stream {
         }
     }
 
+    /// Nothing more comes: what was held back, because it could have been the beginning of a secret, is kept, too.
+    fn end(&mut self, relayed: &mut Vec<u8>) -> io::Result<()> {
+        let Some(mut masker) = self.masker.take() else { return Ok(()) };
+        let mut rest = Vec::new();
+        masker.finish(&mut rest);
+        self.keep(&rest, relayed)
+    }
+
+    fn keep(&mut self, bytes: &[u8], relayed: &mut Vec<u8>) -> io::Result<()> {
+        self.take(bytes)?;
+        if matches!(self.sink, Sink::Relay) {
+            relayed.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
         self.bytes += bytes.len() as u64;
-        let target = match &self.sink {
-            Sink::File(path) => Some((path, false)),
-            Sink::Append(path) => Some((path, true)),
-            Sink::Relay | Sink::Tail | Sink::Ring(_) => None,
-        };
-        if let Some((path, append)) = target {
+        if let Sink::File(directory, name) | Sink::Append(directory, name) = &self.sink {
+            let failed = |verb, error| at(&directory.path(name), verb, &error);
             if self.file.is_none() {
-                let open = OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .append(append)
-                    .truncate(!append)
-                    .mode(0o600)
-                    .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-                    .open(path);
-                self.file = Some(open.map_err(|error| at(path, "create", &error))?);
+                let opened = match &self.sink {
+                    Sink::Append(..) => directory.append(name),
+                    _ => directory.create(name),
+                };
+                self.file = Some(opened.map_err(|error| failed("create", error))?);
             }
             if let Some(file) = &mut self.file {
-                file.write_all(bytes).map_err(|error| at(path, "write to", &error))?;
+                file.write_all(bytes).map_err(|error| failed("write to", error))?;
             }
             self.hasher.get_or_insert_default().update(bytes);
         }
@@ -350,7 +370,7 @@ mod tests {
 
     fn captured(bytes: &[u8]) -> Captured {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let mut capture = Capture::new(reader, Sink::Tail, Budget::new(1_000_000)).unwrap();
+        let mut capture = Capture::new(reader, Sink::Tail, None, Budget::new(1_000_000)).unwrap();
         let mut writer = File::from(writer);
         let mut buffer = [0; 100];
         for piece in bytes.chunks(70) {

@@ -6,6 +6,8 @@
 //! portable form knows process groups and `ps` alone.
 
 mod capture;
+mod directory;
+mod mask;
 mod signals;
 mod spawn;
 mod supervisor;
@@ -19,7 +21,9 @@ mod kin;
 mod launch;
 
 pub use capture::{Captured, Sink};
+pub use directory::Directory;
 pub use kin::end_marked;
+pub use mask::{HIDDEN, LONGEST_SECRET, Mask, MaskError, Masker, SHORTEST_SECRET};
 pub use signals::{Interruptible, Signal, Waker};
 pub use spawn::{BaseEnvironment, Environment, Mark, Output, Spec, find_program, run_to_end};
 pub use supervisor::{End, Ended, Happening, Supervisor, Token};

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::Sink;
+use crate::{Mask, Sink};
 
 /// Variables that all processes of a run have, brought into the kernel's form once.
 #[derive(Debug, Clone, Default)]
@@ -99,6 +99,8 @@ pub struct Spec {
     pub stdout: Sink,
     /// Where its standard error goes.
     pub stderr: Sink,
+    /// What of its output must not be kept, whatever the sink.
+    pub mask: Option<Arc<Mask>>,
     /// The most bytes it may print in all.
     pub output_limit: u64,
 }

@@ -156,6 +156,7 @@ impl Roster {
             spent_usd: record.usage().and_then(|usage| usage.cost_usd).unwrap_or(0.0),
             goes_on,
             literal: None,
+            mask: None,
         }))
     }
 

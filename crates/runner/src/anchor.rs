@@ -3,14 +3,14 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
 
-use omne_events::{Digest, RunId};
+use omne_events::{Digest, RunId, write_private};
 
-use crate::{RunDir, Volume, workspace::git};
+use crate::{RunDir, Volume, workspace::git_without};
 
 /// The file beside the log whose content git keeps.
 const FILE: &str = "head";
@@ -21,32 +21,34 @@ fn reference(run: &RunId) -> String {
     format!("refs/omne/{run}")
 }
 
-/// Writes the digest of the log's last line to the run's ref.
+/// Writes the digest of the log's last line to the run's ref; hooks of the repository, which git may run, find none of
+/// the variables in `withheld`.
 ///
 /// # Errors
 /// Why not, for people.
-pub(crate) fn write(volume: &Volume, run: &RunDir) -> Result<(), String> {
+pub(crate) fn write(volume: &Volume, run: &RunDir, withheld: &[&str]) -> Result<(), String> {
     let head = head(&run.log()).map_err(|error| format!("cannot read `{}`: {error}", run.log().display()))?;
     let path = run.path.join(FILE);
-    fs::write(&path, format!("{head}\n"))
+    write_private(&path, format!("{head}\n").as_bytes())
         .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
     let args = [OsStr::new("hash-object"), "-w".as_ref(), "--no-filters".as_ref(), path.as_os_str()];
-    let object = asked(volume.root(), &args)?;
+    let object = asked(volume.root(), &args, withheld)?;
     let name = reference(&run.id);
-    asked(volume.root(), &["update-ref".as_ref(), name.as_ref(), object.as_ref()])?;
+    asked(volume.root(), &["update-ref".as_ref(), name.as_ref(), object.as_ref()], withheld)?;
     Ok(())
 }
 
 /// The head that the run's ref holds; `None` when there is no such ref.
 pub fn anchored_head(volume: &Volume, run: &RunId) -> Option<Digest> {
     let name = reference(run);
-    let text = asked(volume.root(), &["cat-file".as_ref(), "blob".as_ref(), name.as_ref()]).ok()?;
+    let text = asked(volume.root(), &["cat-file".as_ref(), "blob".as_ref(), name.as_ref()], &[]).ok()?;
     Digest::parse(text.as_bytes())
 }
 
 /// What git printed.
-fn asked(directory: &Path, args: &[&OsStr]) -> Result<String, String> {
-    let output = git(directory, args).map_err(|error| format!("cannot run git: {error}"))?;
+fn asked(directory: &Path, args: &[&OsStr], withheld: &[&str]) -> Result<String, String> {
+    let output =
+        git_without(directory, args, withheld).map_err(|error| format!("cannot run git: {error}"))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     } else {

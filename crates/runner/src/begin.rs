@@ -11,10 +11,10 @@ use std::{
 use omne_events::{
     Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, PipeStarted, RandomIds, WorkspaceMode,
 };
-use omne_exec::{Funds, LocalExecutor, Places, Recording};
+use omne_exec::{Funds, LocalExecutor, Places, Recording, Secrets};
 use omne_hooks::{Config, Host as Hooks, Place};
-use omne_pipe::{Pipe, Values, input_variable};
-use omne_process::{BaseEnvironment, find_program};
+use omne_pipe::{Body, Node, Pipe, Values, input_variable};
+use omne_process::{BaseEnvironment, Directory, find_program};
 use omne_replay::RunState;
 use serde_json::value::RawValue;
 
@@ -26,7 +26,7 @@ use crate::{
     decision::take_answers,
     remove_run,
     run::Run,
-    workspace,
+    secrets, workspace,
 };
 
 /// What a run needs to know besides its pipe.
@@ -79,6 +79,7 @@ pub struct Beginning {
     pub(crate) jobs: usize,
     pub(crate) roster: Roster,
     pub(crate) hooks: Config,
+    pub(crate) secrets: Option<Arc<Secrets>>,
     pub(crate) recording: Option<Recording>,
     /// What people should know.
     pub warnings: Vec<String>,
@@ -108,13 +109,21 @@ pub fn begin(
         return Err(WorkspaceError::NotText(volume.root().to_owned()).into());
     }
     let choice = workspace::choose(&volume, workspace.or(pipe.workspace()))?;
+    // What is played needs none: it shows nothing that was not shown before.
+    let runs_for_real = |node: &Node| match (&recording, &node.body) {
+        (None, _) => true,
+        (Some(recording), Body::Bash(_)) => !recording.plays_bash(&node.id),
+        (Some(_), Body::Prompt(_) | Body::Command(_) | Body::Loop(_)) => false,
+    };
+    let secrets = secrets::read(&pipe, &volume, options, &runs_for_real)?;
+    secrets::check_sight(secrets.as_deref(), Some(&pipe), &inputs, &volume)?;
     let id = ids.run_id(pipe.name(), clock.now());
     let run = match runs {
         Some(runs) => RunDir { path: runs.join(id.as_str()), id: id.clone() },
         None => volume.run_dir(&id),
     };
     make_directories(&run)?;
-    let made = choice.make(&volume, &id).map_err(RunError::from);
+    let made = choice.make(&volume, &id, &options.settings.withheld()).map_err(RunError::from);
     let opened = made.and_then(|place| Ok((place, LockedLog::create(&run.log())?)));
     let (place, log) = opened.inspect_err(|_| {
         // Nothing was recorded, so nothing should be left; the reason is the error that is told.
@@ -144,6 +153,7 @@ pub fn begin(
         workspace: place.path.into(),
         roster,
         hooks,
+        secrets,
         recording,
         log,
         state: RunState::new(),
@@ -162,6 +172,7 @@ pub fn execute(
 ) -> Result<(Outcome, RunState), RunError> {
     let Beginning { volume, run, pipe, inputs, workspace, mut log, mut state, first, jobs, .. } = beginning;
     let hooks = beginning.hooks;
+    let secrets = beginning.secrets;
     let (roster, recording, warnings) = (beginning.roster, beginning.recording, beginning.warnings);
     for warning in warnings {
         observer.warn(&warning);
@@ -187,13 +198,15 @@ pub fn execute(
     let funds = Funds { budget_usd: options.budget_usd, spent_usd: state.usage().cost_usd.unwrap_or(0.0) };
     let mut ids = RandomIds;
     let sessions = Box::new(move || ids.session_id());
+    let directory = Directory::open(&run.path).map_err(failed("cannot open the run's directory"))?;
     let host = {
         let place = Place {
             volume: volume.root().to_owned(),
             path: path.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
             environment: Arc::new(BaseEnvironment::new(environment.clone())),
             run_id: run.id.to_string(),
-            log: Some(run.path.join("hooks.log")),
+            log: Some((directory, "hooks.log")),
+            mask: secrets.as_ref().map(|secrets| Arc::clone(secrets.mask())),
         };
         Some(Hooks::new(hooks, place))
     };
@@ -203,12 +216,17 @@ pub fn execute(
         .map_err(failed("cannot take care of child processes"))?
         .with_funds(funds)
         .playing(recording)
+        .keeping(secrets.clone())
         .asking(host);
     let waker = executor.waker().map_err(failed("cannot make a wake-up"))?;
     let durability = options.settings.durability;
     log.sync_in_background(durability, &places.workspace, Box::new(move || waker.wake()))?;
 
     state.expect(pipe);
+    let mut first = first;
+    if let Some(secrets) = &secrets {
+        secrets.hide_in_event(&mut first);
+    }
     let record = log.append(clock.now(), first)?;
     state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;
     log.flush()?;
@@ -239,12 +257,13 @@ pub fn execute(
         hooks: &hooks,
         ask_timeout: options.settings.ask_timeout,
         roster,
+        secrets,
     };
     let ended = going.drive()?;
     // A run that waits has not finished.
     if options.settings.anchor == Some(Anchor::Git)
         && ended.0 != Outcome::Parked
-        && let Err(why) = anchor::write(&volume, &run)
+        && let Err(why) = anchor::write(&volume, &run, &options.settings.withheld())
     {
         observer.warn(&format!("the head of the log is not anchored: {why}"));
     }
@@ -301,8 +320,11 @@ fn environment(
     let in_worktree = places.workspace != places.volume;
     let elsewhere =
         |name: &OsString| in_worktree && workspace::LOCAL_TO_A_REPOSITORY.iter().any(|local| name == local);
-    let mut environment: Vec<(OsString, OsString)> =
-        options.environment.iter().filter(|(name, _)| !outer(name) && !elsewhere(name)).cloned().collect();
+    let mut environment: Vec<(OsString, OsString)> = options
+        .environment_without_secrets()
+        .filter(|(name, _)| !outer(name) && !elsewhere(name))
+        .cloned()
+        .collect();
     environment.extend(pipe.env().iter().map(|(name, value)| (name.into(), value.into())));
     for (key, value) in inputs {
         let text = match value {

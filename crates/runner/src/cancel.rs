@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omne_events::{Clock, ErrorKind, IdGen, LockedLog, NodeFailed, OpenError, milliseconds};
+use omne_events::{
+    Clock, ErrorKind, IdGen, LockedLog, NodeFailed, OpenError, milliseconds, read_private, write_private,
+};
 use omne_exec::run_mark;
 use omne_process::end_marked;
 use omne_replay::{NodePhase, RunPhase, RunState};
@@ -56,7 +58,7 @@ fn request(run: &RunDir) -> PathBuf {
 
 /// Who asked for the run to be cancelled; asking again later is a new request.
 pub(crate) fn requested_by(run: &RunDir) -> Option<String> {
-    let by = fs::read_to_string(request(run)).ok()?;
+    let by = String::from_utf8(read_private(&request(run)).ok()?).ok()?;
     forget_request(run);
     Some(by.trim().to_owned())
 }
@@ -79,11 +81,9 @@ pub(crate) fn signal(owner: u32) -> Result<(), RunError> {
 fn ask(run: &RunDir, by: &str, pid: rustix::process::Pid) -> Result<Cancelled, RunError> {
     let path = request(run);
     let new = run.path.join("cancel.new");
-    fs::write(&new, by).and_then(|()| fs::rename(&new, &path)).map_err(|source| RunError::Io {
-        verb: "write",
-        path,
-        source,
-    })?;
+    write_private(&new, by.as_bytes())
+        .and_then(|()| fs::rename(&new, &path))
+        .map_err(|source| RunError::Io { verb: "write", path, source })?;
     signal(pid.as_raw_nonzero().get().cast_unsigned())?;
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {

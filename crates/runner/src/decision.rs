@@ -3,11 +3,12 @@
 
 use std::{
     fs, io,
+    os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use omne_events::{Clock, GateDecided, IdGen, LockedLog, NodeId, OpenError};
+use omne_events::{Clock, GateDecided, IdGen, LockedLog, NodeId, OpenError, read_private, write_private};
 use omne_exec::Decision;
 use omne_replay::{Gate, NodePhase, RunState};
 
@@ -178,7 +179,7 @@ pub(crate) fn take_answers(run: &RunDir) -> Vec<GateDecided> {
     paths.sort();
     let mut answers = Vec::new();
     for path in paths {
-        if let Some(answer) = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        if let Some(answer) = read_private(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             answers.push(answer);
         }
         // Whoever left it sees by this that it was taken.
@@ -223,8 +224,8 @@ fn leave(run: &RunDir, answer: &Answer, owner: u32) -> Result<NodeId, RunError> 
     let path = directory.join(format!("{}.json", event.node_id));
     let new = directory.join(format!("{}.new", event.node_id));
     let write = || -> io::Result<()> {
-        fs::create_dir_all(&directory)?;
-        fs::write(&new, serde_json::to_vec(&event)?)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        write_private(&new, &serde_json::to_vec(&event)?)?;
         fs::rename(&new, &path)
     };
     write().map_err(|source| RunError::Io { verb: "write", path: path.clone(), source })?;

@@ -20,6 +20,8 @@ pub enum Class {
     Damaged,
     /// The program of an agent is missing.
     Missing,
+    /// A signal ended it.
+    Interrupted(omne_process::Signal),
     /// A write failed; what is on disk is valid.
     Write,
     /// The operating system refused something else.
@@ -79,6 +81,18 @@ pub enum RunError {
         /// What to do.
         help: String,
     },
+    /// Secrets can't be had.
+    #[error("{}", crate::secrets::lines(.0))]
+    Secrets(Vec<crate::SecretFault>),
+    /// The log would have to carry a secret.
+    #[error("the value of a secret stands in {}", places.join(" and in "))]
+    SecretInSight {
+        /// Where it stands.
+        places: Vec<String>,
+    },
+    /// A signal ended it before anything was written.
+    #[error("interrupted")]
+    Interrupted(omne_process::Signal),
     /// The hooks are wrong.
     #[error(transparent)]
     Hooks(#[from] omne_hooks::ConfigError),
@@ -112,6 +126,8 @@ impl RunError {
             | RunError::Plan(_)
             | RunError::Agent(_)
             | RunError::Hooks(_)
+            | RunError::Secrets(_)
+            | RunError::SecretInSight { .. }
             | RunError::Command { .. } => Class::Input,
             RunError::Decision(crate::decision::DecisionError::NoNode(_)) => Class::NotFound,
             RunError::Decision(_) => Class::Input,
@@ -124,6 +140,7 @@ impl RunError {
             | RunError::Capture(_)
             | RunError::Io { .. } => Class::Write,
             RunError::Damaged { .. } => Class::Damaged,
+            RunError::Interrupted(signal) => Class::Interrupted(*signal),
             RunError::System(..) => Class::System,
         }
     }

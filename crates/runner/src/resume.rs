@@ -15,7 +15,7 @@ use crate::{
     Beginning, Options, RunDir, RunError, Volume,
     agents::{Programs, Roster, commands},
     begin::{host, jobs, make_directories, raw},
-    workspace,
+    secrets, workspace,
 };
 
 /// How long what a dead runner left has to end by itself.
@@ -147,6 +147,9 @@ impl OwnedResumption {
         let runs = |node: &Node| !kept.contains(&node.id);
         let roster = Roster::new(&pipe, &volume, options, Programs::Needed, &runs)?;
         let hooks = Config::load(&volume.place("hooks.toml"))?;
+        let secrets = secrets::read(&pipe, &volume, options, &|_| true)?;
+        let none = omne_pipe::Values::default();
+        secrets::check_sight(secrets.as_deref(), changed.then_some(&*pipe), &none, &volume)?;
         let mut warnings = roster.warnings(&pipe);
         let left = end_marked(&run_mark(&run.id), GRACE);
         if left > 0 {
@@ -160,7 +163,9 @@ impl OwnedResumption {
         };
         let held = if plan.iter().any(keeps) { workspace::Held::Work } else { workspace::Held::Nothing };
         let workspace = match state.workspace() {
-            Some(recorded) => workspace::reopen(&volume, &run.id, recorded, held)?,
+            Some(recorded) => {
+                workspace::reopen(&volume, &run.id, recorded, held, &options.settings.withheld())?
+            }
             None => volume.root().to_owned(),
         };
         make_directories(&run)?;
@@ -191,6 +196,7 @@ impl OwnedResumption {
             jobs,
             roster,
             hooks,
+            secrets,
             recording: None,
             warnings,
         })

@@ -4,6 +4,7 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use omne_events::{
     Clock, Durability, ErrorKind, Event, GateDecided, LogWriter, NodeId, NodeSkipped, PipeCompleted,
     PipeInterrupted, PipeParked, Recorded, milliseconds,
 };
-use omne_exec::{Decision, Emitted, EndReason, Execute};
+use omne_exec::{Decision, Emitted, EndReason, Execute, Secrets};
 use omne_hooks::Question;
 use omne_pipe::{Identities, format_duration};
 use omne_process::Signal;
@@ -88,6 +89,8 @@ pub(crate) struct Run<'a> {
     /// The hooks as they are configured now; else what is wrong, and where.
     pub(crate) hooks: &'a dyn Fn() -> Result<omne_hooks::Config, String>,
     pub(crate) roster: Roster,
+    /// What no event may show.
+    pub(crate) secrets: Option<Arc<Secrets>>,
 }
 
 /// Whether the run may begin is up to people.
@@ -382,7 +385,11 @@ impl Run<'_> {
     }
 
     /// Adds an event to the batch and to the state.
-    fn record(&mut self, queues: &mut Queues, event: Event) -> Result<(), RunError> {
+    fn record(&mut self, queues: &mut Queues, mut event: Event) -> Result<(), RunError> {
+        if let Some(secrets) = &self.secrets {
+            // Before it is hashed and believed: what is folded from the log is what was believed here.
+            secrets.hide_in_event(&mut event);
+        }
         let record = self.log.append(self.clock.now(), event)?;
         if let Err(violation) = self.state.apply(&record) {
             // The runner obeys the rules of its own log, or it is broken and has to stop.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
@@ -9,7 +10,10 @@ use std::{
 
 use omne_agent::AgentConfig;
 use omne_events::Durability;
+use omne_process::BaseEnvironment;
 use serde::Deserialize;
+
+use crate::secrets::{self, SecretName, SecretSource};
 
 /// The settings of a volume.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,6 +34,9 @@ pub struct Settings {
     pub ask_timeout: Option<Duration>,
     /// Where the heads of finished runs are kept besides.
     pub anchor: Option<Anchor>,
+    /// What some nodes get as variables and nothing else shows.
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, SecretSource>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -87,6 +94,27 @@ impl Settings {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(SettingsError::Read { path: path.to_owned(), source }),
         }
+    }
+
+    /// The names of the variables of the environment that hold secrets: no process gets them that does not name the
+    /// secret.
+    pub fn withheld(&self) -> Vec<&str> {
+        secrets::withheld(&self.secrets)
+    }
+
+    /// The environment of a process that gets no secret.
+    pub fn environment(&self, all: impl Iterator<Item = (OsString, OsString)>) -> BaseEnvironment {
+        let withheld = self.withheld();
+        BaseEnvironment::new(all.filter(|(name, _)| !withheld.iter().any(|other| name == other)))
+    }
+
+    /// Whether there is a secret of that name; else what to do.
+    ///
+    /// # Errors
+    /// What to do, for people.
+    pub fn secret(&self, name: &str) -> Result<(), String> {
+        let is_known = self.secrets.keys().any(|known| known.as_str() == name);
+        if is_known { Ok(()) } else { Err(secrets::undefined(&self.secrets, name)) }
     }
 }
 

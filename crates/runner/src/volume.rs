@@ -1,11 +1,12 @@
 //! A volume on disk: where pipes, settings and runs are.
 
 use std::{
+    fs::DirEntry,
     io,
     path::{Path, PathBuf},
 };
 
-use omne_events::RunId;
+use omne_events::{RunId, write_private};
 use omne_pipe::Command;
 use omne_replay::{RunPhase, RunState};
 
@@ -47,7 +48,7 @@ impl RunDir {
     /// When its directory can't be written to.
     pub fn set_pin(&self, pin: Pin) -> io::Result<()> {
         match pin {
-            Pin::On => std::fs::write(self.pin_path(), ""),
+            Pin::On => write_private(&self.pin_path(), b""),
             Pin::Off => match std::fs::remove_file(self.pin_path()) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -234,10 +235,11 @@ impl Volume {
     /// All runs, newest first.
     pub fn runs(&self) -> Result<Vec<RunDir>, VolumeError> {
         let directory = self.place("var/runs");
-        let entries = entries(&directory)?;
-        let mut runs: Vec<RunDir> = entries
-            .iter()
-            .filter_map(|path| RunId::new(path.file_name()?.to_str()?).ok())
+        // A link leads somewhere else: it is no run of this volume.
+        let is_own = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let mut runs: Vec<RunDir> = entries(&directory)?
+            .filter(is_own)
+            .filter_map(|entry| RunId::new(entry.file_name().to_str()?).ok())
             .map(|id| RunDir { path: directory.join(id.as_str()), id })
             .collect();
         // The ulid at the end of the id is its time; those of one millisecond are in the order of their names.
@@ -282,9 +284,8 @@ impl Volume {
     /// All pipes, by name.
     pub fn pipes(&self) -> Result<Vec<Found>, VolumeError> {
         let directory = self.place("dist/pipes");
-        let entries = entries(&directory)?;
-        let mut found: Vec<Found> = entries
-            .into_iter()
+        let mut found: Vec<Found> = entries(&directory)?
+            .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|ending| PIPE_ENDINGS.iter().any(|e| ending == *e)))
             .filter_map(|path| Some(Found { name: path.file_stem()?.to_str()?.to_owned(), path }))
             .collect();
@@ -307,10 +308,10 @@ impl Volume {
 }
 
 /// What is in a directory; nothing, when there is no such directory.
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+fn entries(directory: &Path) -> Result<impl Iterator<Item = DirEntry>, VolumeError> {
     match std::fs::read_dir(directory) {
-        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(entries) => Ok(Some(entries).into_iter().flatten().flatten()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten().flatten()),
         Err(source) => Err(VolumeError::Read { path: directory.to_owned(), source }),
     }
 }

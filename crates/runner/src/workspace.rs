@@ -86,7 +86,16 @@ pub(crate) const LOCAL_TO_A_REPOSITORY: [&str; 10] = [
 ];
 
 pub(crate) fn git(directory: &Path, args: &[&OsStr]) -> io::Result<omne_process::Output> {
-    run_to_end("git", args, directory, &LOCAL_TO_A_REPOSITORY)
+    git_without(directory, args, &[])
+}
+
+/// The same without further variables: those that hold secrets, where git may run hooks of the repository.
+pub(crate) fn git_without(
+    directory: &Path,
+    args: &[&OsStr],
+    withheld: &[&str],
+) -> io::Result<omne_process::Output> {
+    run_to_end("git", args, directory, &[&LOCAL_TO_A_REPOSITORY, withheld].concat())
 }
 
 fn repository(directory: &Path) -> Option<Repository> {
@@ -115,13 +124,18 @@ pub(crate) fn repository_top(directory: &Path) -> Option<PathBuf> {
 
 impl Choice {
     /// Makes the workspace of a run.
-    pub(crate) fn make(&self, volume: &Volume, run: &RunId) -> Result<Workspace, WorkspaceError> {
+    pub(crate) fn make(
+        &self,
+        volume: &Volume,
+        run: &RunId,
+        withheld: &[&str],
+    ) -> Result<Workspace, WorkspaceError> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let Some(head) = &self.head else {
             return Ok(Workspace { mode: self.mode, path: text(volume.root()), base_commit: None });
         };
         let tree = volume.place("wt").join(run.as_str());
-        add_worktree(volume, &tree, head)?;
+        add_worktree(volume, &tree, head, withheld)?;
         // The volume may lie below the repository's top: then nodes run at the same place in the worktree.
         let root = volume.root().canonicalize().unwrap_or_else(|_| volume.root().to_owned());
         let top = self.top.canonicalize().unwrap_or_else(|_| self.top.clone());
@@ -133,14 +147,20 @@ impl Choice {
 /// The place `below` in the worktree `tree`, if it is there; else the whole.
 fn inside(tree: &Path, below: &Path) -> PathBuf {
     let place = tree.join(below);
+    // A link in the commit may stand where the volume has a directory.
+    let is_inside = || Some(place.canonicalize().ok()?.starts_with(tree.canonicalize().ok()?));
     // Joining nothing would leave a slash at the end.
-    if below.as_os_str().is_empty() || !place.is_dir() { tree.to_owned() } else { place }
+    if below.as_os_str().is_empty() || !place.is_dir() || is_inside() != Some(true) {
+        tree.to_owned()
+    } else {
+        place
+    }
 }
 
-fn add_worktree(volume: &Volume, tree: &Path, commit: &str) -> Result<(), WorkspaceError> {
+fn add_worktree(volume: &Volume, tree: &Path, commit: &str, withheld: &[&str]) -> Result<(), WorkspaceError> {
     let args = [OsStr::new("worktree"), OsStr::new("add"), OsStr::new("--detach"), OsStr::new("--quiet")];
     let args: Vec<&OsStr> = args.into_iter().chain([tree.as_os_str(), OsStr::new(commit)]).collect();
-    let output = git(volume.root(), &args).map_err(WorkspaceError::Run)?;
+    let output = git_without(volume.root(), &args, withheld).map_err(WorkspaceError::Run)?;
     if output.status.success() {
         return Ok(());
     }
@@ -162,6 +182,7 @@ pub(crate) fn reopen(
     run: &RunId,
     recorded: &Workspace,
     what_it_holds: Held,
+    withheld: &[&str],
 ) -> Result<PathBuf, WorkspaceError> {
     let Some(commit) = &recorded.base_commit else { return Ok(volume.root().to_owned()) };
     let tree = volume.place("wt").join(run.as_str());
@@ -174,7 +195,7 @@ pub(crate) fn reopen(
         }
         // Git may still list the one that was deleted by hand.
         let _ = git(volume.root(), &["worktree", "prune"].map(OsStr::new));
-        add_worktree(volume, &tree, commit)?;
+        add_worktree(volume, &tree, commit, withheld)?;
     }
     Ok(inside(&tree, Path::new(below)))
 }

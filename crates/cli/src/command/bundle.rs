@@ -32,7 +32,7 @@ pub(super) fn bundle(args: &args::Bundle, context: &Context) -> Result<ExitCode>
         writeln!(stdout, "  event {}: {} removed", event.seq, event.count)?;
     }
     for file in &redactions.files {
-        writeln!(stdout, "  nodes/{}: {} removed", file.name, file.count)?;
+        writeln!(stdout, "  nodes/{}: {} removed", crate::render::visible(&file.name), file.count)?;
     }
     if !args.redact.is_empty() && redactions.events.is_empty() && redactions.files.is_empty() {
         writeln!(stdout, "  nothing that the patterns match")?;

@@ -1,11 +1,11 @@
 //! What nodes printed, as it is on disk.
 
-use std::{fs::File, io, os::unix::fs::OpenOptionsExt as _, path::Path};
+use std::{fs::File, io, path::Path};
 
 use omne_audit::RedactedFile;
 use omne_events::{Digest, NodeId};
+use omne_process::Directory;
 use omne_replay::{NodePhase, RunState};
-use rustix::fs::OFlags;
 use serde::Serialize;
 
 /// What became of the captures of a run.
@@ -74,9 +74,12 @@ pub(super) fn check(nodes: &Path, state: &RunState, redacted: &[RedactedFile]) -
     captures
 }
 
-/// Opens a capture; a link that somebody put in its place is not followed.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
+/// Opens a capture; a link that somebody put in its place, or in that of its directory, is not followed.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+    else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let file = Directory::open(directory)?.read(name)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
 }

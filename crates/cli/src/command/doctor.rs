@@ -12,8 +12,7 @@ use std::{
 
 use omne_agent::Agent;
 use omne_process::{
-    BaseEnvironment, End, Environment, Happening, Mark, Signal, Sink, Spec, Supervisor, find_program,
-    run_to_end,
+    End, Environment, Happening, Mark, Signal, Sink, Spec, Supervisor, find_program, run_to_end,
 };
 use omne_runner::{Settings, Volume};
 use serde::Serialize;
@@ -57,6 +56,7 @@ pub(super) fn doctor(args: &args::Doctor, context: &Context) -> Result<ExitCode>
     let settings = doctor.volume(volume.as_ref(), context);
     let wanted = doctor.pipes(volume.as_ref(), &settings, context);
     let root = volume.as_ref().map_or_else(|| PathBuf::from("."), |volume| volume.root().to_owned());
+    doctor.secrets(&settings, &root);
     if let Some(signal) = doctor.agents(&settings, &wanted, &root) {
         return Ok(stopped_by(signal));
     }
@@ -171,6 +171,19 @@ impl Doctor {
     }
 
     /// Looks for agents; gives the signal that ended the search, if one did.
+    /// Whether each secret of the settings can be had; programs that tell them are not run.
+    fn secrets(&mut self, settings: &Settings, root: &Path) {
+        let environment: Vec<_> = std::env::vars_os().collect();
+        for (name, source) in &settings.secrets {
+            let check = format!("secret {}", name.as_str());
+            match source.look(root, &environment) {
+                Ok(()) => self.add(&check, Health::Ok, format!("from {source}"), None),
+                // Only runs whose nodes name it need it.
+                Err(why) => self.add(&check, Health::Warning, format!("{source}: {why}"), None),
+            }
+        }
+    }
+
     fn agents(&mut self, settings: &Settings, wanted: &BTreeSet<String>, root: &Path) -> Option<Signal> {
         let mut names: BTreeSet<String> = Agent::BUILT_IN.map(str::to_owned).into();
         names.extend(settings.agents.keys().cloned());
@@ -187,7 +200,7 @@ impl Doctor {
                 }
             };
             match omne_runner::agent_program(&agent, &self.path, root) {
-                Some(program) => match version(&program) {
+                Some(program) => match version(&program, settings) {
                     Err(signal) => return Some(signal),
                     Ok(Some(version)) => {
                         let detail = format!("{version} ({})", program.display());
@@ -262,9 +275,9 @@ impl Doctor {
 }
 
 /// The first line that a program prints when it is asked for its version, or the signal that ended the wait.
-fn version(program: &Path) -> std::result::Result<Option<String>, Signal> {
+fn version(program: &Path, settings: &Settings) -> std::result::Result<Option<String>, Signal> {
     let Ok(mut supervisor) = Supervisor::new() else { return Ok(None) };
-    let base = Arc::new(BaseEnvironment::new(std::env::vars_os()));
+    let base = Arc::new(settings.environment(std::env::vars_os()));
     let spec = Spec {
         program: program.to_owned(),
         args: vec!["--version".into()],
@@ -274,6 +287,7 @@ fn version(program: &Path) -> std::result::Result<Option<String>, Signal> {
         stdin: None,
         stdout: Sink::Tail,
         stderr: Sink::Tail,
+        mask: None,
         output_limit: 1 << 20,
     };
     let Ok((token, _)) = supervisor.spawn(spec) else { return Ok(None) };

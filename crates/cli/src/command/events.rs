@@ -103,6 +103,7 @@ fn show(
             Line::Known(record) => render::describe(&record.event),
             Line::Unknown { .. } => "an event of a later version".to_owned(),
         };
+        let kind = render::visible(kind).replace('\n', " ");
         let at = paint.dim(&decoded.line.at().to_string());
         writeln!(out, "{:>5} {at} {} {text}", decoded.line.seq(), paint.blue(&format!("{kind:<18}")))?;
     }

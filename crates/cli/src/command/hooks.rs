@@ -12,8 +12,8 @@ use std::{
 
 use omne_events::{HookVerdict, NodeId};
 use omne_hooks::{Config, FailMode, Fired, HookEvent, Host, Mode, Place, Subject, Verdict};
-use omne_process::{BaseEnvironment, Happening, Signal, Supervisor, find_program};
-use omne_runner::Volume;
+use omne_process::{Happening, Signal, Supervisor, find_program};
+use omne_runner::{RunError, Settings, Volume};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -123,12 +123,14 @@ struct Bench {
 
 impl Bench {
     fn new(config: Config, volume: &Volume) -> Result<Self> {
+        let settings = Settings::load(&volume.place("omne.toml")).map_err(RunError::from)?;
         let place = Place {
             volume: volume.root().to_owned(),
             path: std::env::var_os("PATH").unwrap_or_default(),
-            environment: Arc::new(BaseEnvironment::new(std::env::vars_os())),
+            environment: Arc::new(settings.environment(std::env::vars_os())),
             run_id: "try".to_owned(),
             log: None,
+            mask: None,
         };
         let supervisor = Supervisor::new().map_err(|error| {
             let error = anyhow::Error::new(error).context("cannot take care of child processes");

@@ -3,7 +3,6 @@
 mod agent;
 
 use std::{
-    fs::File,
     io::{self, IsTerminal, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,7 +12,10 @@ use std::{
 use omne_events::{Event, Line};
 use omne_runner::RunDir;
 
-use super::log::{Life, LogSource};
+use super::{
+    captures,
+    log::{Life, LogSource},
+};
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -114,18 +116,24 @@ pub(super) fn logs(args: &args::Logs, context: &Context) -> Result<ExitCode> {
 struct Output {
     to: io::StdoutLock<'static>,
     terminal: bool,
+    /// The beginning of a character whose end has not come yet.
+    held: Vec<u8>,
 }
 
 impl Output {
     fn new() -> Self {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
-        Self { to: stdout.lock(), terminal }
+        Self { to: stdout.lock(), terminal, held: Vec::new() }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.terminal {
-            self.to.write_all(render::visible(&String::from_utf8_lossy(bytes)).as_bytes())?;
+            self.held.extend_from_slice(bytes);
+            let cut = self.held.len() - unfinished(&self.held);
+            let rest = self.held.split_off(cut);
+            let text = std::mem::replace(&mut self.held, rest);
+            self.to.write_all(render::visible(&String::from_utf8_lossy(&text)).as_bytes())?;
         } else {
             self.to.write_all(bytes)?;
         }
@@ -134,7 +142,7 @@ impl Output {
 
     /// Copies a part of a file; how much there was.
     fn copy(&mut self, path: &Path, from: u64, until: Option<u64>) -> Result<u64> {
-        let mut file = match File::open(path) {
+        let mut file = match captures::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => {
@@ -157,6 +165,24 @@ impl Output {
             left -= read as u64;
         }
     }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if !self.held.is_empty() {
+            // It stays a beginning; whoever is gone does not miss it.
+            let _ = self.to.write_all(String::from_utf8_lossy(&self.held).as_bytes());
+        }
+    }
+}
+
+/// How many bytes at the end are the beginning of a character.
+fn unfinished(bytes: &[u8]) -> usize {
+    const LONGEST: usize = 4;
+    let tail = &bytes[bytes.len().saturating_sub(LONGEST - 1)..];
+    let begins = |at: &usize| str::from_utf8(&tail[*at..]).is_err_and(|error| error.error_len().is_none());
+    let whole = |at: &usize| str::from_utf8(&tail[*at..]).is_err_and(|error| error.valid_up_to() == 0);
+    (0..tail.len()).find(|at| begins(at) && whole(at)).map_or(0, |at| tail.len() - at)
 }
 
 /// Goes on with one file until the run ends.
@@ -204,7 +230,7 @@ fn follow_all(
 
 /// Where the last `lines` lines of a file begin; the file is read from its end.
 fn tail_offset(path: &Path, lines: usize) -> Result<u64> {
-    let mut file = match File::open(path) {
+    let mut file = match captures::open(path) {
         Ok(file) => file,
         Err(_) => return Ok(0),
     };
@@ -236,6 +262,22 @@ fn tail_offset(path: &Path, lines: usize) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_beginning_of_a_character_waits_for_its_end() {
+        for (bytes, expected) in [
+            (&b"abc"[..], 0),
+            ("aä".as_bytes(), 0),
+            (b"a\xc3", 1),
+            (b"\xe2\x82", 2),
+            (b"a\xf0\x9f\x98", 3),
+            (b"a\xff", 0),
+            (b"\x80\x80\x80", 0),
+            (b"\xff\xc2", 1),
+        ] {
+            assert_eq!(unfinished(bytes), expected, "{bytes:?}");
+        }
+    }
 
     #[test]
     fn the_tail_begins_after_the_right_newline() {

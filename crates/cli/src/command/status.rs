@@ -125,7 +125,9 @@ fn list(args: &args::Status, context: &Context) -> Result<Seen> {
             Ok(folded) => folded.state,
             Err(error) => {
                 // One bad log must not hide the others.
-                writeln!(stderr, "{}: {}: {error}", context.paint_errors().yellow("warning"), run.id)?;
+                let (warning, error) =
+                    (context.paint_errors().yellow("warning"), render::visible(&error.to_string()));
+                writeln!(stderr, "{warning}: {}: {error}", run.id)?;
                 continue;
             }
         };

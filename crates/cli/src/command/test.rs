@@ -97,7 +97,7 @@ impl Test<'_> {
             };
             let is_well = details.is_empty();
             let mut stdout = std::io::stdout().lock();
-            writeln!(stdout, "{word} {}  {}", case.name, self.paint.dim(&took))?;
+            writeln!(stdout, "{word} {}  {}", visible(&case.name), self.paint.dim(&took))?;
             stdout.write_all(details.as_bytes())?;
             if is_well {
                 passed += 1;

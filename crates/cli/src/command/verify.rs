@@ -153,7 +153,7 @@ impl Checked {
     fn text(&self, context: &Context) -> String {
         use std::fmt::Write as _;
         let paint = context.paint();
-        let (name, events) = (&self.name, self.events);
+        let (name, events) = (render::visible(&self.name), self.events);
         // A write to a text does not fail.
         let mut text = String::new();
         let _ = match self.verdict() {

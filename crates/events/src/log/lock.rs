@@ -2,13 +2,14 @@
 //! the file `owner` beside the log only tells others who that is.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{self, Seek},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::{LogReader, ReadError};
+use crate::{private_file, read_private, write_private};
 
 /// Why a log could not be taken for writing.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +44,7 @@ pub struct LockedLog {
 impl LockedLog {
     /// Makes a new log and owns it.
     pub fn create(path: &Path) -> Result<Self, OpenError> {
-        let file = OpenOptions::new()
+        let file = private_file()
             .append(true)
             .read(true)
             .create_new(true)
@@ -54,7 +55,7 @@ impl LockedLog {
 
     /// Owns a log that exists.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let file = OpenOptions::new().append(true).read(true).open(path).map_err(|source| OpenError::Io {
+        let file = private_file().append(true).read(true).open(path).map_err(|source| OpenError::Io {
             verb: "open",
             path: path.to_owned(),
             source,
@@ -80,11 +81,8 @@ impl LockedLog {
             }
         }
         let owner = owner_file(path);
-        std::fs::write(&owner, format!("{}\n", std::process::id())).map_err(|source| OpenError::Io {
-            verb: "write",
-            path: owner,
-            source,
-        })?;
+        write_private(&owner, format!("{}\n", std::process::id()).as_bytes())
+            .map_err(|source| OpenError::Io { verb: "write", path: owner, source })?;
         Ok(Self { file, path: path.to_owned() })
     }
 
@@ -136,5 +134,5 @@ fn owner_file(log: &Path) -> PathBuf {
 }
 
 fn recorded_owner(log: &Path) -> Option<u32> {
-    std::fs::read_to_string(owner_file(log)).ok()?.trim().parse().ok()
+    str::from_utf8(&read_private(&owner_file(log)).ok()?).ok()?.trim().parse().ok()
 }

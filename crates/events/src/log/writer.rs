@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -11,7 +10,9 @@ use super::{
     Durability, LockedLog, OpenError, Tail,
     medium::{Medium, Syncer},
 };
-use crate::{Chain, Digest, Event, EventId, IdGen, MAX_LINE, Recorded, RunId, Timestamp, encode};
+use crate::{
+    Chain, Digest, Event, EventId, IdGen, MAX_LINE, Recorded, RunId, Timestamp, encode, private_file,
+};
 
 /// Why an event is not in the log. After any of these the writer takes nothing more.
 #[derive(Debug, thiserror::Error)]
@@ -243,7 +244,7 @@ fn set_aside(log: &LockedLog, offset: u64, bytes: u64) -> Result<PathBuf, OpenEr
         let mut name = log.path().as_os_str().to_owned();
         name.push(format!(".torn-{n}"));
         let path = PathBuf::from(name);
-        match File::options().write(true).create_new(true).open(&path) {
+        match private_file().write(true).create_new(true).open(&path) {
             Ok(mut file) => {
                 file.write_all(&torn)
                     .and_then(|()| file.sync_all())

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use omne_agent::Agent;
 use omne_pipe::{Bindings, Node, Template};
+use omne_process::Mask;
 use smol_str::SmolStr;
 
 /// What an AI node asks, of whom.
@@ -27,6 +28,8 @@ pub struct Ask {
     pub goes_on: Option<GoesOn>,
     /// A prompt that is sent as it is, instead of the template.
     pub literal: Option<String>,
+    /// What must not be in a prompt.
+    pub mask: Option<Arc<Mask>>,
 }
 
 /// Where a loop goes on.
@@ -51,6 +54,14 @@ impl Ask {
     /// # Errors
     /// When the template can't be filled in.
     pub fn render(&self, iteration: Option<u32>) -> Result<String, omne_pipe::TemplateError> {
+        let prompt = self.render_raw(iteration)?;
+        Ok(match &self.mask {
+            None => prompt,
+            Some(mask) => mask.text(&prompt).into_owned(),
+        })
+    }
+
+    fn render_raw(&self, iteration: Option<u32>) -> Result<String, omne_pipe::TemplateError> {
         if let Some(literal) = &self.literal {
             return Ok(literal.clone());
         }

@@ -2,15 +2,13 @@
 //! and how each try ended, which is what a replay needs besides.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
 };
 
 use omne_agent::Exit;
 use omne_events::{Digest, Hasher};
-use rustix::fs::OFlags;
+use omne_process::Directory;
 use serde::{Deserialize, Serialize};
 
 /// How one try ended: one process of an agent.
@@ -85,7 +83,8 @@ impl Names<'_> {
 /// A file that is made with its first byte.
 #[derive(Debug)]
 pub(crate) struct Lazy {
-    path: PathBuf,
+    directory: Directory,
+    name: String,
     file: Option<File>,
     mode: Mode,
     pub(crate) bytes: u64,
@@ -93,8 +92,8 @@ pub(crate) struct Lazy {
 
 impl Lazy {
     /// A new file; one that is there is replaced.
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, file: None, mode: Mode::Replace, bytes: 0 }
+    pub(crate) fn new(directory: Directory, name: String) -> Self {
+        Self { directory, name, file: None, mode: Mode::Replace, bytes: 0 }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -102,13 +101,17 @@ impl Lazy {
             return Ok(());
         }
         let explain = |verb: &str, error: &io::Error| {
-            io::Error::new(error.kind(), format!("cannot {verb} `{}`: {error}", self.path.display()))
+            let path = self.directory.path(&self.name);
+            io::Error::new(error.kind(), format!("cannot {verb} `{}`: {error}", path.display()))
         };
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                let opened = options(self.mode).open(&self.path).map_err(|e| explain("create", &e))?;
-                self.file.insert(opened)
+                let opened = match self.mode {
+                    Mode::Replace => self.directory.create(&self.name),
+                    Mode::Append => self.directory.append(&self.name),
+                };
+                self.file.insert(opened.map_err(|e| explain("create", &e))?)
             }
         };
         file.write_all(bytes).map_err(|e| explain("write to", &e))?;
@@ -124,19 +127,6 @@ enum Mode {
     Append,
 }
 
-fn options(mode: Mode) -> OpenOptions {
-    let append = mode == Mode::Append;
-    let mut options = OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .append(append)
-        .truncate(!append)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    options
-}
-
 /// The agent's text, with its digest.
 #[derive(Debug)]
 pub(crate) struct Text {
@@ -146,15 +136,15 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { file: Lazy::new(path), hasher: Hasher::new(), at_line_start: true }
+    pub(crate) fn new(directory: Directory, name: String) -> Self {
+        Self { file: Lazy::new(directory, name), hasher: Hasher::new(), at_line_start: true }
     }
 
     /// Goes on after what is there.
-    pub(crate) fn go_on(path: PathBuf) -> io::Result<Self> {
-        let mut text = Self::new(path);
+    pub(crate) fn go_on(directory: Directory, name: String) -> io::Result<Self> {
+        let mut text = Self::new(directory, name);
         text.file.mode = Mode::Append;
-        let mut before = match File::open(&text.file.path) {
+        let mut before: File = match text.file.directory.read(&text.file.name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(text),
             opened => opened?,
         };
@@ -191,13 +181,13 @@ impl Text {
 }
 
 /// Writes a whole file.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    options(Mode::Replace).open(path)?.write_all(bytes)
+pub(crate) fn write_whole(directory: &Directory, name: &str, bytes: &[u8]) -> io::Result<()> {
+    directory.create(name)?.write_all(bytes)
 }
 
 /// Adds a line to a file.
-pub(crate) fn add_line(path: &Path, line: &impl Serialize) -> io::Result<()> {
+pub(crate) fn add_line(directory: &Directory, name: &str, line: &impl Serialize) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(line)?;
     bytes.push(b'\n');
-    options(Mode::Append).open(path)?.write_all(&bytes)
+    directory.append(name)?.write_all(&bytes)
 }

@@ -4,10 +4,11 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use omne_events::{ErrorKind, Event, IterationOutcome, NodeId, PlanAction};
+use omne_process::Directory;
 
 use super::files::{Names, TryEnd};
 
@@ -144,7 +145,7 @@ impl Recording {
     }
 
     /// Whether a bash node is played.
-    pub(crate) fn plays_bash(&self, node: &NodeId) -> bool {
+    pub fn plays_bash(&self, node: &NodeId) -> bool {
         match &self.bash {
             Bash::Real => false,
             Bash::Played { real } => !real.contains(node),
@@ -170,7 +171,7 @@ impl Recording {
         let names = Names { node: node.as_str(), attempt: take.attempt };
         let path = self.nodes.join(names.tries());
         let failed = |source| RecordingError { path: path.clone(), source };
-        let file = match File::open(&path) {
+        let file = match self.open(&names.tries()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
@@ -192,7 +193,7 @@ impl Recording {
         let names = Names { node: node.as_str(), attempt: take.attempt };
         let path = self.nodes.join(names.stream());
         let read = || -> io::Result<()> {
-            let mut file = File::open(&path)?;
+            let mut file = self.open(&names.stream())?;
             file.seek(SeekFrom::Start(end.from))?;
             let mut rest = file.take(end.to - end.from);
             let mut buffer = vec![0; 64 * 1024];
@@ -207,9 +208,16 @@ impl Recording {
         read().map_err(|source| RecordingError { path: path.clone(), source })
     }
 
-    /// The capture of a node.
-    pub(crate) fn capture(&self, node: &str, ending: &str) -> PathBuf {
-        self.nodes.join(format!("{node}.{ending}"))
+    fn open(&self, name: &str) -> io::Result<File> {
+        Directory::open(&self.nodes)?.read(name)
+    }
+
+    /// Copies a capture, if there is one.
+    pub(crate) fn copy(&self, name: &str, to: &Directory) -> io::Result<()> {
+        match self.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            opened => io::copy(&mut opened?, &mut to.create(name)?).map(|_| ()),
+        }
     }
 
     /// The names of the files that playing needs.
@@ -225,13 +233,5 @@ impl Recording {
         files.sort();
         files.dedup();
         files
-    }
-}
-
-/// Copies a capture, if there is one.
-pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::copy(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

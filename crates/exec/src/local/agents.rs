@@ -2,8 +2,8 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
     io,
+    io::Write as _,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -41,15 +41,14 @@ impl LocalExecutor {
         let node = pipe.node(attempt.node);
         let ask =
             attempt.ask.take().ok_or_else(|| Failure::new(ErrorKind::HostMissing, "it names no agent"))?;
-        let directory = self.places.run_dir.join("nodes");
         let is_done = ask.goes_on.as_ref().is_some_and(|goes_on| goes_on.is_done);
         if ask.goes_on.is_some() {
             // What earlier rounds gave, if they gave something.
-            let name = |number: u32| directory.join(Self::output_file(node, number));
-            let _ = std::fs::rename(name(attempt.number.saturating_sub(1)), name(attempt.number));
+            let name = |number: u32| Self::output_file(node, number);
+            let _ = self.nodes.rename(&name(attempt.number.saturating_sub(1)), &name(attempt.number));
         }
-        let mut run =
-            AgentRun::new(ask, node, attempt.number, &directory).map_err(|error| Failure::capture(&error))?;
+        let mut run = AgentRun::new(ask, node, attempt.number, &self.nodes)
+            .map_err(|error| Failure::capture(&error))?;
         if is_done {
             return self.finish_loop(attempt, run, emitted);
         }
@@ -69,7 +68,8 @@ impl LocalExecutor {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
         let number = attempt.number;
-        let outputs = read_outputs(&self.nodes, &Self::output_file(node, number))?;
+        let mask = self.mask().map(|mask| &**mask);
+        let outputs = read_outputs(&self.nodes, &Self::output_file(node, number), mask)?;
         let outputs = outputs_of(outputs.as_deref().unwrap_or_default())?;
         let active = Active::new(attempt, node, Stage::Script);
         let completed = self.agent_completed(node, &active, run.done(), outputs);
@@ -138,10 +138,11 @@ impl LocalExecutor {
             return Err(Failure::new(ErrorKind::SpawnFailed, "it is no agent"));
         };
         let names = Names { node: node.id.as_str(), attempt: active.number };
-        let prompt = self.places.run_dir.join("nodes").join(names.prompt(start.iteration));
-        write_whole(&prompt, start.prompt.as_bytes()).map_err(|error| Failure::capture(&error))?;
+        let prompt = names.prompt(start.iteration);
+        write_whole(&self.nodes, &prompt, start.prompt.as_bytes())
+            .map_err(|error| Failure::capture(&error))?;
         let stdin = match start.line.prompt_on_stdin {
-            true => Some(File::open(&prompt).map_err(|error| Failure::capture(&error))?),
+            true => Some(self.nodes.read(&prompt).map_err(|error| Failure::capture(&error))?),
             false => None,
         };
         let (mut environment, mark) = self.environment(node, active);
@@ -154,8 +155,10 @@ impl LocalExecutor {
         if let Some(iteration) = start.iteration {
             environment.set("OMNE_ITERATION", iteration.to_string());
         }
-        let output_file = Self::output_file(node, active.number);
-        environment.set("OMNE_OUTPUT", self.places.run_dir.join("nodes").join(output_file));
+        environment.set("OMNE_OUTPUT", self.nodes.path(&Self::output_file(node, active.number)));
+        if let Some(secrets) = &self.secrets {
+            secrets.give(node, &mut environment);
+        }
         if let Some((Effect::Deny, why)) = self.rule(node, &run.ask.program, &start.line.args) {
             return Err(forbidden(why));
         }
@@ -165,7 +168,7 @@ impl LocalExecutor {
             environment.set("OMNE_TOOL_TOKEN", token);
             environment.set("OMNE_TOOL_SOCKET", socket);
         }
-        let cwd = working_directory(&self.places.workspace, node);
+        let cwd = working_directory(&self.places.workspace, node)?;
         let spec = Spec {
             program: run.ask.program.clone(),
             args,
@@ -174,7 +177,8 @@ impl LocalExecutor {
             mark,
             stdin,
             stdout: Sink::Relay,
-            stderr: Sink::Append(self.places.capture(node.id.as_str(), "err")),
+            stderr: Sink::Append(self.nodes.clone(), format!("{}.err", node.id)),
+            mask: self.mask().cloned(),
             output_limit: self.places.output_limit,
         };
         let program = spec.program.clone();
@@ -214,10 +218,10 @@ impl LocalExecutor {
             }
         };
         let (token, socket) = door.token(token, active.node, active.number);
-        let path = directory.join(format!("nodes/{}.settings.json", node.id));
+        let name = format!("{}.settings.json", node.id);
         let settings = tools::settings(&self.places.omne).to_string();
-        write_whole(&path, settings.as_bytes()).map_err(no_door)?;
-        Ok(Some((path, token, socket)))
+        write_whole(&self.nodes, &name, settings.as_bytes()).map_err(no_door)?;
+        Ok(Some((self.nodes.path(&name), token, socket)))
     }
 
     fn spawned(&mut self, mut active: Active, token: Token, pid: u32, emitted: &mut Vec<Emitted>) {
@@ -285,7 +289,7 @@ impl LocalExecutor {
             ended: why,
         };
         let name = Self::output_file(self.pipe.node(active.node), active.number);
-        let outputs = read_outputs(&self.nodes, &name);
+        let outputs = read_outputs(&self.nodes, &name, self.mask().map(|mask| &**mask));
         self.try_ended(active, end, cause, outputs, emitted)
     }
 
@@ -306,6 +310,8 @@ impl LocalExecutor {
         end.outputs = written.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         end.outputs_malformed =
             outputs.is_err() || written.is_some_and(|bytes| str::from_utf8(bytes).is_err());
+        // What a resume may find of them is without what is secret.
+        let masked = self.secrets.as_ref().and(written.cloned());
         let Stage::Agent(run) = &mut active.stage else { return Ok(()) };
         let asked = active.cause.filter(|cause| matches!(cause, Cause::Asked(_)));
         let next = run.end_try(end, cause, &mut self.funds, emitted).map_err(ExecuteError::Capture)?;
@@ -341,6 +347,10 @@ impl LocalExecutor {
         if !matches!(failure.kind, ErrorKind::Interrupted | ErrorKind::Cancelled) {
             // Else a resume may go on, and these with it.
             self.remove_outputs(node, active.number);
+        } else if let Some(masked) = masked {
+            let name = Self::output_file(node, active.number);
+            let kept = self.nodes.create(&name).and_then(|mut file| file.write_all(&masked));
+            kept.map_err(ExecuteError::Capture)?;
         }
         self.fail(&active, Failure { usage: failure.usage.or(usage), ..failure }, emitted);
         Ok(())
@@ -349,7 +359,7 @@ impl LocalExecutor {
     pub(super) fn remove_outputs(&self, node: &Node, number: u32) {
         let name = Self::output_file(node, number);
         // Usually there is none.
-        let _ = rustix::fs::unlinkat(&self.nodes, &name, rustix::fs::AtFlags::empty());
+        let _ = self.nodes.remove(&name);
     }
 
     fn agent_completed(
@@ -384,9 +394,13 @@ impl LocalExecutor {
         node: NodeIx,
         number: u32,
         took: Duration,
-        failure: Failure,
+        mut failure: Failure,
         emitted: &mut Vec<Emitted>,
     ) {
+        if let Some(mask) = self.mask() {
+            // Before it is clipped: a half of a secret would not be found.
+            failure.message = mask.text(&failure.message).into_owned();
+        }
         let event = failure.event(self.pipe.node(node).id.clone(), number, took);
         emitted.push(Emitted::Event(event.into()));
     }

@@ -1,6 +1,6 @@
 //! What comes after a node: its gate, and people if the gate asks them.
 
-use std::{fs, sync::Arc, time::Instant};
+use std::{io::Read as _, sync::Arc, time::Instant};
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, GateMethod, GatePassed, NodeCompleted, NodeId};
@@ -69,6 +69,7 @@ impl LocalExecutor {
             stdin: None,
             stdout: Sink::Tail,
             stderr: Sink::Tail,
+            mask: self.mask().cloned(),
             output_limit: u64::MAX,
         };
         let spawned = self.supervisor.spawn(spec);
@@ -98,15 +99,11 @@ impl LocalExecutor {
             said => said.to_owned(),
         };
         let bytes = serde_json::to_vec(&completed).map_err(|error| Failure::capture(&error.into()))?;
-        write_whole(&self.kept(&node.id), &bytes).map_err(|error| Failure::capture(&error))?;
+        write_whole(&self.nodes, &kept(&node.id), &bytes).map_err(|error| Failure::capture(&error))?;
         let waiting = Question::approval(prompt).asked(node.id.clone(), gate);
         emitted.push(Emitted::Event(waiting.into()));
         self.waiting.insert(index, completed);
         Ok(())
-    }
-
-    fn kept(&self, node: &NodeId) -> std::path::PathBuf {
-        self.places.run_dir.join(format!("nodes/{node}.waiting.json"))
     }
 
     /// A node goes on that had come to its gate before the runner ended.
@@ -118,13 +115,15 @@ impl LocalExecutor {
     ) -> Result<(), Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
-        let path = self.kept(&node.id);
+        let path = self.nodes.path(&kept(&node.id));
         let gone = |why: String| {
             let help = "run the node again with `--from`";
             let message = format!("what it had come to, `{}`, is gone ({why}); {help}", path.display());
             Failure::new(ErrorKind::GateFailed, message)
         };
-        let bytes = fs::read(&path).map_err(|error| gone(error.to_string()))?;
+        let mut bytes = Vec::new();
+        let read = self.nodes.read(&kept(&node.id)).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(|error| gone(error.to_string()))?;
         let mut completed: NodeCompleted =
             serde_json::from_slice(&bytes).map_err(|error| gone(error.to_string()))?;
         completed.attempt = attempt.number;
@@ -145,7 +144,7 @@ impl LocalExecutor {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(index);
         // It is needed no more, and does no harm.
-        let _ = fs::remove_file(self.kept(&node.id));
+        let _ = self.nodes.remove(&kept(&node.id));
         let Decision { approved, by, comment } = decision;
         if *approved {
             let passed = GatePassed {
@@ -166,6 +165,11 @@ impl LocalExecutor {
         let took = std::time::Duration::from_millis(completed.duration_ms);
         self.failed(index, completed.attempt, took, failure, emitted);
     }
+}
+
+/// The file in which is kept what a node came to whose gate asks people.
+fn kept(node: &NodeId) -> String {
+    format!("{node}.waiting.json")
 }
 
 /// What the gate of a node is called that has one.

@@ -1,9 +1,6 @@
 //! Steps that wait for people, because a hook or rule asked them before.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, NodeCompleted, NodeId};
@@ -46,6 +43,11 @@ struct Kept {
     delta: Map<String, Value>,
 }
 
+/// The file in which it is kept.
+fn asked_file(node: &NodeId) -> String {
+    format!("{node}.asked.json")
+}
+
 impl Step {
     fn node(&self) -> (NodeIx, u32) {
         match self {
@@ -57,14 +59,10 @@ impl Step {
 }
 
 impl LocalExecutor {
-    fn asked_path(&self, node: &NodeId) -> std::path::PathBuf {
-        self.places.run_dir.join(format!("nodes/{node}.asked.json"))
-    }
-
     /// Removes what was kept of a question that is answered, or is for nobody.
     pub(super) fn forget_question(&self, node: &NodeId) {
         // Usually there is none.
-        let _ = fs::remove_file(self.asked_path(node));
+        let _ = self.nodes.remove(&asked_file(node));
     }
 
     /// A step waits for people. It is given back, with the reason, when that can't be written down.
@@ -76,7 +74,7 @@ impl LocalExecutor {
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), (Step, Failure)> {
         let id = self.pipe.node(step.node().0).id.clone();
-        let kept = Kept {
+        let mut kept = Kept {
             iteration: match &step {
                 Step::Iteration(round) => round.1.iteration,
                 Step::Node(_) | Step::Gate(_) => None,
@@ -87,9 +85,12 @@ impl LocalExecutor {
             },
             delta: delta.clone(),
         };
+        if let Some(secrets) = &self.secrets {
+            kept.delta.values_mut().for_each(|value| secrets.hide_in_json(value));
+        }
         let written = serde_json::to_vec(&kept)
             .map_err(std::io::Error::from)
-            .and_then(|bytes| write_whole(&self.asked_path(&id), &bytes));
+            .and_then(|bytes| write_whole(&self.nodes, &asked_file(&id), &bytes));
         if let Err(error) = written {
             return Err((step, Failure::capture(&error)));
         }
@@ -166,9 +167,11 @@ impl LocalExecutor {
         let Some(at_gate) = attempt.at_gate.take() else { return self.begin(attempt, emitted) };
         let pipe = std::sync::Arc::clone(&self.pipe);
         let node = pipe.node(attempt.node);
-        let kept: Kept = fs::read(self.asked_path(&node.id))
+        let kept: Kept = self
+            .nodes
+            .read(&asked_file(&node.id))
             .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .and_then(|file| serde_json::from_reader(std::io::BufReader::new(file)).ok())
             .unwrap_or_default();
         let Kept { iteration, completed, mut delta } = kept;
         let step = match completed {

@@ -53,10 +53,13 @@ impl LocalExecutor {
         let Some(host) = self.hooks.as_mut().filter(|host| host.wants(event, &subject)) else {
             return Some(pending);
         };
-        let payload = match payload() {
+        let mut payload = match payload() {
             Value::Object(payload) => payload,
             _ => Map::new(),
         };
+        if let Some(secrets) = &self.secrets {
+            payload.values_mut().for_each(|value| secrets.hide_in_json(value));
+        }
         let id = host.fire(event, subject, payload, &mut self.supervisor);
         self.pending.insert(id, pending);
         None

@@ -7,7 +7,7 @@ use omne_events::{ErrorKind, Event, NodeCompleted};
 
 use super::{Active, LocalExecutor, Stage};
 use crate::{
-    agent::{Ended, copy},
+    agent::Ended,
     node::verdict::{self, Cause, Failure},
     port::{Attempt, Emitted, ExecuteError},
 };
@@ -21,9 +21,9 @@ impl LocalExecutor {
         let events = recording.events(id, attempt.number);
         let events = events.ok_or_else(|| not_recorded(attempt.number))?;
         for ending in ["out", "err"] {
-            let target = self.places.capture(id.as_str(), ending);
-            copy(&recording.capture(id.as_str(), ending), &target)
-                .map_err(|error| Failure::capture(&error))?;
+            let name = format!("{id}.{ending}");
+            let copied = recording.copy(&name, &self.nodes);
+            copied.map_err(|error| Failure::capture(&error))?;
         }
         for event in events {
             let mut event = event.clone();

@@ -1,9 +1,6 @@
 //! The port: attempts in, events out, one turn of waiting after the other.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use omne_dag::NodeIx;
 use omne_hooks::Host;
@@ -138,10 +135,9 @@ impl LocalExecutor {
 
     fn captured(&self, node: NodeIx, most: usize) -> Vec<u8> {
         use std::io::Read;
-        let path = self.places.capture(self.pipe.node(node).id.as_str(), "out");
         let mut bytes = Vec::new();
         // A node that printed nothing has no file.
-        if let Ok(file) = fs::File::open(path) {
+        if let Ok(file) = self.nodes.read(&format!("{}.out", self.pipe.node(node).id)) {
             let _ = file.take(most as u64).read_to_end(&mut bytes);
         }
         bytes

@@ -51,6 +51,7 @@ impl Host {
             stdin,
             stdout: Sink::Relay,
             stderr: Sink::Ring(RING),
+            mask: self.place.mask.clone(),
             output_limit: u64::MAX,
         })
     }
@@ -137,12 +138,13 @@ impl Host {
         // Of a line whose beginning is gone nobody knows what it speaks of.
         let is_cut = ended.stderr.bytes > ended.stderr.tail.len() as u64;
         let text = if is_cut { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
-        let Some(path) = self.place.log.as_ref().filter(|_| !text.trim().is_empty()) else { return };
+        let Some((directory, file)) = self.place.log.as_ref().filter(|_| !text.trim().is_empty()) else {
+            return;
+        };
         let name = hook.map_or("a hook", |hook| self.config.hooks[hook].command.as_str());
         let text = format!("── {name}\n{}\n", redact(text));
         // Nobody depends on it.
-        let file = File::options().create(true).append(true).open(path);
-        let _ = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        let _ = directory.append(file).and_then(|mut file| file.write_all(text.as_bytes()));
     }
 }
 

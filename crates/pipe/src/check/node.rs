@@ -36,6 +36,7 @@ pub(super) const NODE_KEYS: &[&str] = &[
     "retry",
     "gate",
     "env",
+    "secrets",
     "cwd",
     "always",
     "model",
@@ -80,6 +81,7 @@ pub(super) fn draft(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, fault
         retry: retry(&fields, faults).map(Box::new),
         gate: file(&fields, "gate", Code::MissingGate, |name| lookup.gate(name), faults),
         env: environment(&fields, faults).into(),
+        secrets: secrets(&fields, lookup, faults),
         cwd: cwd(&fields, faults).map(Into::into),
         always: fields.boolean("always", faults).unwrap_or(false),
         id: match id.clone() {
@@ -285,16 +287,8 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
     let mut variables: Vec<(String, String)> = Vec::with_capacity(entries.len());
     for (key, value) in entries {
         let name = key.key_text();
-        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && !name.is_empty()
-            && !name.as_bytes()[0].is_ascii_digit();
-        if !is_name {
-            let fault =
-                faults.add(Code::BadEnvironment, key.at, format!("`{name}` is no name of a variable"));
-            fault.with_help("use letters, digits and `_`, and begin with a letter or `_`");
-        } else if name.starts_with("OMNE_") {
-            let fault = faults.add(Code::BadEnvironment, key.at, format!("`{name}` is set by omne itself"));
-            fault.with_help("names that begin with `OMNE_` are reserved: use another one");
+        if let Some((message, help)) = bad_variable(&name) {
+            faults.add(Code::BadEnvironment, key.at, message).with_help(help);
         } else if variables.iter().any(|(other, _)| *other == name) {
             faults.add(Code::DuplicateKey, key.at, format!("the variable `{name}` stands twice"));
         }
@@ -308,6 +302,47 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
         }
     }
     variables
+}
+
+/// `secrets:` of a node.
+fn secrets(fields: &Fields<'_>, lookup: &dyn Lookup, faults: &mut Faults) -> Box<[SmolStr]> {
+    let mut names: Vec<SmolStr> = Vec::new();
+    let env = fields.get("env");
+    for text in fields.texts("secrets", faults).unwrap_or_default() {
+        let name = text.value;
+        let is_set = |tree: &Tree<'_>| match &tree.kind {
+            Kind::Map(entries) => entries.iter().any(|(key, _)| key.is_key(name)),
+            Kind::Scalar { .. } | Kind::Null | Kind::List(_) => false,
+        };
+        if let Some((message, help)) = bad_variable(name) {
+            faults.add(Code::BadEnvironment, text.at, message).with_help(help);
+        } else if names.iter().any(|other| other == name) {
+            let message = format!("the secret `{name}` stands twice");
+            faults.add(Code::DuplicateKey, text.at, message).with_help("once is enough");
+        } else if env.is_some_and(is_set) {
+            let message = format!("`{name}` is a secret and a variable of `env` at once");
+            faults.add(Code::BadEnvironment, text.at, message).with_help("keep one of the two");
+        } else if let Err(why) = lookup.secret(name) {
+            let message = format!("the secret `{name}` is not defined");
+            faults.add(Code::UndefinedSecret, text.at, message).with_help(why);
+        }
+        names.push(name.into());
+    }
+    names.into()
+}
+
+/// What is wrong with the name of a variable, if something is, and what to do.
+fn bad_variable(name: &str) -> Option<(String, &'static str)> {
+    if !crate::is_variable(name) {
+        return Some((
+            format!("`{name}` is no name of a variable"),
+            "use letters, digits and `_`, and begin with a letter or `_`",
+        ));
+    }
+    name.starts_with("OMNE_").then(|| {
+        let help = "names that begin with `OMNE_` are reserved: use another one";
+        (format!("`{name}` is set by omne itself"), help)
+    })
 }
 
 fn cwd(fields: &Fields<'_>, faults: &mut Faults) -> Option<String> {

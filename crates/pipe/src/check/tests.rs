@@ -13,6 +13,9 @@ impl Lookup for EmptyVolume {
     fn command(&self, name: &str) -> Result<Option<Arc<Command>>, String> {
         Err(format!("make `.omne/dist/cmds/{name}.md`"))
     }
+    fn secret(&self, name: &str) -> Result<(), String> {
+        Err(format!("define `{name}`"))
+    }
 }
 
 fn fixtures() -> std::path::PathBuf {
@@ -203,6 +206,9 @@ impl Lookup for OneCommand {
     }
     fn command(&self, _: &str) -> Result<Option<Arc<Command>>, String> {
         Command::parse(self.0.as_bytes()).map(|command| Some(Arc::new(command)))
+    }
+    fn secret(&self, _: &str) -> Result<(), String> {
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{os::unix::process::ExitStatusExt, path::Path};
 
 use super::*;
-use crate::{Environment, Sink, end_marked};
+use crate::{Directory, Environment, Sink, end_marked};
 
 /// A world of one supervisor, a directory and a mark of its own.
 struct World {
@@ -18,6 +18,10 @@ impl World {
         Mark::new([("WORLD", self.dir.path().as_os_str())])
     }
 
+    fn directory(&self) -> Directory {
+        Directory::open(self.dir.path()).unwrap()
+    }
+
     fn spec(&self, script: &str) -> Spec {
         let mut environment = Environment::default();
         environment.set("PATH", std::env::var_os("PATH").unwrap());
@@ -29,8 +33,9 @@ impl World {
             environment,
             mark: self.mark(),
             stdin: None,
-            stdout: Sink::File(self.dir.path().join("out")),
+            stdout: Sink::File(self.directory(), "out".into()),
             stderr: Sink::Tail,
+            mask: None,
             output_limit: 1 << 30,
         }
     }
@@ -246,7 +251,7 @@ fn more_output_than_the_limit_ends_the_tree() {
 fn output_that_can_not_be_kept_is_reported_with_its_path() {
     let mut world = World::new();
     let mut spec = world.spec("echo x; sleep 300");
-    spec.stdout = Sink::File(world.dir.path().join("no-such-dir/out"));
+    spec.stdout = Sink::File(world.directory(), "no-such-dir/out".into());
     world.supervisor.spawn(spec).unwrap();
     let error = world.next_end().capture_error.unwrap();
     assert!(error.to_string().contains("no-such-dir/out"), "{error}");
@@ -258,8 +263,9 @@ fn a_capture_never_follows_a_link() {
     let target = world.dir.path().join("precious");
     std::fs::write(&target, "mine").unwrap();
     std::os::unix::fs::symlink(&target, world.dir.path().join("out")).unwrap();
-    assert!(world.run("echo overwritten").capture_error.is_some());
+    assert!(world.run("echo ours").capture_error.is_none());
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
+    assert_eq!(std::fs::read(world.dir.path().join("out")).unwrap(), b"ours\n");
 }
 
 #[test]
@@ -341,7 +347,7 @@ fn a_file_is_standard_input_and_ends_by_itself() {
 fn what_is_appended_leaves_what_was_there() {
     let mut world = World::new();
     for script in ["echo one", "true", "echo two"] {
-        let spec = Spec { stdout: Sink::Append(world.dir.path().join("out")), ..world.spec(script) };
+        let spec = Spec { stdout: Sink::Append(world.directory(), "out".into()), ..world.spec(script) };
         world.supervisor.spawn(spec).unwrap();
         world.next_end();
     }
@@ -378,4 +384,44 @@ fn an_interrupted_process_that_does_not_care_is_terminated() {
     // As when its time to end by itself is over.
     world.supervisor.end(token, End::Gently);
     assert_eq!(world.next_end().status.signal(), Some(15));
+}
+
+/// What is kept of what a script prints whose secret is `hunter2!`, of its standard output and error.
+fn masked(script: &str, limit: u64) -> (String, String, u64) {
+    let mut world = World::new();
+    let mask = std::sync::Arc::new(crate::Mask::new([&b"hunter2!"[..]]).unwrap());
+    let spec = Spec { mask: Some(mask), output_limit: limit, ..world.spec(script) };
+    world.supervisor.spawn(spec).unwrap();
+    let ended = world.next_end();
+    let kept = std::fs::read_to_string(world.dir.path().join("out")).unwrap_or_default();
+    assert_eq!(ended.stdout.bytes, kept.len() as u64);
+    assert_eq!(ended.stdout.sha256[..], <sha2::Sha256 as sha2::Digest>::digest(&kept)[..], "of what is kept");
+    (kept, ended.stderr.tail_text(), ended.stdout.bytes)
+}
+
+#[test]
+fn a_secret_that_comes_in_pieces_is_never_kept() {
+    let script = "printf hun; sleep 0.05; printf ter2; sleep 0.05; echo !; echo 'of hunter2!' >&2";
+    let (out, err, _) = masked(script, 1 << 30);
+    assert_eq!((out.as_str(), err.as_str()), ("***\n", "of ***\n"));
+}
+
+#[test]
+fn a_secret_where_another_thread_takes_over_is_never_kept() {
+    // The thread begins after 16 KiB: one secret lies across each of the bytes around that.
+    for before in [16_377, 16_380, 16_384] {
+        let script = format!(
+            "printf '%0{before}d' 0; printf hunt; sleep 0.02; printf 'er2!'; printf '%060000d' 0; printf hunt; sleep 0.02; printf 'er2!%04d' 0"
+        );
+        let (out, ..) = masked(&script, 1 << 30);
+        assert_eq!(out, format!("{:0before$}***{:060000}***0000", 0, 0));
+    }
+}
+
+#[test]
+fn a_secret_that_the_end_of_a_stream_cuts_off_is_never_kept() {
+    assert_eq!(masked("printf 'it is hunter2'", 1 << 30).0, "it is ***");
+    assert_eq!(masked("printf 'it is hunter2! indeed'", 11).0, "it is ***", "the limit cuts");
+    let flood = "printf '%020000d' 0; sleep 0.02; printf hunter";
+    assert_eq!(masked(flood, 1 << 30).0, format!("{:020000}***", 0), "in a thread of its own");
 }

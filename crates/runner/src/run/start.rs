@@ -84,6 +84,9 @@ impl Run<'_> {
         if let Some(template) = self.roster.prompt(pipe.node(node)) {
             let bindings = self.bindings(template);
             ask = self.roster.ask(&pipe, node, self.state.node(node), bindings);
+            if let (Some(ask), Some(secrets)) = (&mut ask, &self.secrets) {
+                ask.mask = Some(std::sync::Arc::clone(secrets.mask()));
+            }
             let first = ask.as_ref().and_then(|ask| ask.first_iteration(pipe.node(node)));
             match ask.as_ref().map(|ask| ask.render(first)).transpose() {
                 Ok(prompt) => digest = prompt.map(Digest::of),

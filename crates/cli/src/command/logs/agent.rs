@@ -1,10 +1,7 @@
 //! An agent's text as it comes: out of its stream, which has the words before
 //! the capture has the sentence.
 
-use std::{
-    fs::File,
-    io::{Read as _, Seek as _, SeekFrom},
-};
+use std::io::{Read as _, Seek as _, SeekFrom};
 
 use omne_agent::{Dialect, Item, Parser};
 use omne_events::{Event, Line};
@@ -12,7 +9,10 @@ use omne_runner::RunDir;
 
 use super::{LOOK, Output};
 use crate::{
-    command::log::{Life, LogSource},
+    command::{
+        captures,
+        log::{Life, LogSource},
+    },
     failure::Result,
 };
 
@@ -63,7 +63,7 @@ pub(super) fn follow(run: &RunDir, node: &str, dialect: Dialect, out: &mut Outpu
         // Asked before the last look, so that nothing said in between is missed.
         let alive = Life::of(run) == Life::Alive;
         let path = run.path.join(format!("nodes/{node}.{}.stream.jsonl", attempts.last));
-        let bytes = File::open(&path).and_then(|mut file| {
+        let bytes = captures::open(&path).and_then(|mut file| {
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(heard.read))?;
             file.take(MOST_AT_ONCE).read_to_end(&mut bytes).map(|_| bytes)

@@ -1,3 +1,5 @@
+use std::fs::File;
+
 use super::*;
 use crate::*;
 
@@ -136,14 +138,24 @@ fn an_event_too_large_for_a_line_is_refused_and_leaves_no_trace() {
 #[test]
 fn a_full_disk_closes_the_writer() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("events.jsonl");
-    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let log = LockedLog::open(&path).unwrap();
+    // Not by a link: that is no log.
+    let file = File::options().append(true).open("/dev/full").unwrap();
+    let log = LockedLog { file, path: dir.path().join("events.jsonl") };
     let mut writer = LogWriter::begin(log, run_id(), Box::new(CountingIds::default()));
     writer.append(noon(), skipped("a")).unwrap();
     let Err(WriteError::Write { source, .. }) = writer.flush() else { panic!("written to a full disk") };
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     assert!(matches!(writer.append(noon(), skipped("b")), Err(WriteError::Closed { .. })));
+}
+
+#[test]
+fn a_link_in_the_place_of_a_log_is_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let (elsewhere, path) = (dir.path().join("elsewhere"), dir.path().join("events.jsonl"));
+    std::fs::write(&elsewhere, "").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    assert!(matches!(LockedLog::open(&path), Err(OpenError::Io { .. })));
+    assert!(LockedLog::create(&path).is_err());
 }
 
 #[test]
