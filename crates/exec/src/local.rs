@@ -144,7 +144,9 @@ impl LocalExecutor {
     ) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         Ok(Self {
-            nodes: rustix::fs::open(places.run_dir.join("nodes"), flags, Mode::empty())?,
+            nodes: rustix::io::retry_on_intr(|| {
+                rustix::fs::open(places.run_dir.join("nodes"), flags, Mode::empty())
+            })?,
             supervisor: Supervisor::new()?,
             pipe,
             run,

@@ -121,7 +121,7 @@ pub(crate) fn read_outputs(directory: &OwnedFd, name: &str) -> Result<Option<Vec
     const MOST_READ: u64 = 256 * 1024;
     // A node could put a link or a pipe there; neither is followed or waited for.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+    let file = match rustix::io::retry_on_intr(|| rustix::fs::openat(directory, name, flags, Mode::empty())) {
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         opened => opened.map(File::from).map_err(io::Error::from),
     };
