@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::fs::OFlags;
 use sha2::Digest as _;
 
 use self::flood::Flood;
@@ -118,9 +118,8 @@ enum Flow {
 }
 
 impl Capture {
-    pub(crate) fn new(pipe: OwnedFd, sink: Sink, budget: Budget) -> io::Result<Self> {
-        // A new pipe has no other flags that could be lost.
-        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+    /// What comes out of `pipe`, which must not block, goes to `sink`.
+    pub(crate) fn new(pipe: OwnedFd, sink: Sink, budget: Budget) -> Self {
         let stream = Stream {
             pipe: Some(pipe.into()),
             sink,
@@ -129,7 +128,7 @@ impl Capture {
             bytes: 0,
             tail: VecDeque::new(),
         };
-        Ok(Self { flow: Flow::Here(stream), budget })
+        Self { flow: Flow::Here(stream), budget }
     }
 
     /// What to wait for before the next [`Self::pump`]; nothing when a thread does that.
@@ -350,7 +349,8 @@ mod tests {
 
     fn captured(bytes: &[u8]) -> Captured {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let mut capture = Capture::new(reader, Sink::Tail, Budget::new(1_000_000)).unwrap();
+        rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
+        let mut capture = Capture::new(reader, Sink::Tail, Budget::new(1_000_000));
         let mut writer = File::from(writer);
         let mut buffer = [0; 100];
         for piece in bytes.chunks(70) {

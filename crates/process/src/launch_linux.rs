@@ -15,13 +15,15 @@ use std::{
 
 use libc::{c_char, c_int, c_short};
 use rustix::{
+    fs::{OFlags, fcntl_setfl},
     pipe::{PipeFlags, pipe_with},
     process::Pid,
 };
 
 use crate::Spec;
 
-/// A process that was started, and the reading ends of its standard output and error.
+/// A process that was started, and the reading ends of its standard output and error, which
+/// never block.
 pub(crate) struct Launched {
     pub(crate) pid: Pid,
     pub(crate) stdout: OwnedFd,
@@ -54,6 +56,11 @@ pub(crate) fn launch(spec: &Spec, stdin: &File) -> io::Result<Launched> {
     let arguments = pointers(&args);
     let (stdout, out) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr, err) = pipe_with(PipeFlags::CLOEXEC)?;
+    // Before there is a process: what can fail must not leave one that nobody knows of.
+    for reader in [&stdout, &stderr] {
+        // A new pipe has no other flags that could be lost.
+        fcntl_setfl(reader, OFlags::NONBLOCK)?;
+    }
     let pid = spawn(
         &program,
         &cwd,

@@ -152,8 +152,8 @@ impl Supervisor {
             Child {
                 pid,
                 mark: spec.mark,
-                stdout: Capture::new(stdout, spec.stdout, budget.clone())?,
-                stderr: Capture::new(stderr, spec.stderr, budget)?,
+                stdout: Capture::new(stdout, spec.stdout, budget.clone()),
+                stderr: Capture::new(stderr, spec.stderr, budget),
                 over_limit: false,
                 capture_error: None,
                 status: None,
