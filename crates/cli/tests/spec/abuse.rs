@@ -28,7 +28,7 @@ fn every_change_to_a_log_is_found() {
         ("a changed text", &|t| first(&t, "echo hi", "echo ho"), "line 1: `definition_sha256` is not"),
         ("a blank line", &|t| first(&t, "\n", "\n\n"), "line 2: the line is blank"),
         ("a carriage return", &|t| first(&t, "\n", "\r\n"), "line 1: the line has a carriage return"),
-        ("bytes after the end", &|t| t + "{}", "bytes follow the last newline"),
+        ("bytes after the end", &|t| t + "{}", "bytes follow the last whole line"),
         (
             "a line removed",
             &|t| t.lines().enumerate().filter(|(n, _)| *n != 2).map(|(_, l)| format!("{l}\n")).collect(),
