@@ -273,7 +273,12 @@ fn set_aside(log: &LockedLog, offset: u64, bytes: u64) -> Result<PathBuf, OpenEr
             Err(source) => return Err(error("create", &path, source)),
         }
     };
-    log.file.set_len(offset).map_err(|source| error("cut", log.path(), source))?;
+    // Before anything is written in the place of what is cut off: a power cut must find the bytes in one of both files, and
+    // no old ones among the new ones.
+    let directory = log.path().parent().unwrap_or(Path::new("."));
+    open(directory)?.sync_all().map_err(|source| error("sync", directory, source))?;
+    let cut = log.file.set_len(offset).and_then(|()| log.file.sync_data());
+    cut.map_err(|source| error("cut", log.path(), source))?;
     Ok(aside)
 }
 
