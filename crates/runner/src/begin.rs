@@ -113,13 +113,15 @@ pub fn begin(
         Some(runs) => RunDir { path: runs.join(id.as_str()), id: id.clone() },
         None => volume.run_dir(&id),
     };
+    // In a volume's first run all directories from its root on may be new.
+    let new_entries = if volume.place("var/runs").exists() { 2 } else { 5 };
     let made = make_directories(&run).and_then(|()| Ok(choice.make(&volume, &id)?));
     let opened = made.and_then(|place| Ok((place, LockedLog::create(&run.log())?)));
     let (place, log) = opened.inspect_err(|_| {
         // Nothing was recorded, so nothing should be left; the reason is the error that is told.
         let _ = remove_run(&volume, &run);
     })?;
-    let log = LogWriter::begin(log, id, ids);
+    let log = LogWriter::begin(log, id, ids).below_new(new_entries);
     let jobs = jobs(options, &pipe);
     let started = PipeStarted {
         pipe: pipe.name().as_str().into(),

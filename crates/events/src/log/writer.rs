@@ -69,8 +69,13 @@ pub struct LogWriter {
     /// The file's length up to which all is well.
     length: u64,
     closed: bool,
+    /// How many directories above the log have an entry that may not be on disk.
+    new_entries: usize,
     sync: Option<SyncHandle>,
 }
+
+/// The log's directory and the one that holds it: both have entries that are new.
+const NEW_ENTRIES: usize = 2;
 
 impl fmt::Debug for LogWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +93,14 @@ impl LogWriter {
 
     fn after(log: LockedLog, run: RunId, chain: Chain, length: u64, ids: Box<dyn IdGen>) -> Self {
         let (batch, written) = (Vec::new(), Vec::new());
-        Self { log, run, ids, chain, batch, written, length, closed: false, sync: None }
+        let new_entries = NEW_ENTRIES;
+        Self { log, run, ids, chain, batch, written, length, closed: false, new_entries, sync: None }
+    }
+
+    /// Says that the entries of so many directories above the log may be new: they are synced with the first events.
+    #[must_use]
+    pub fn below_new(self, directories: usize) -> Self {
+        Self { new_entries: NEW_ENTRIES.max(directories), ..self }
     }
 
     /// A writer that goes on after `chain`, the state after the last whole line, which ends at `length`.
@@ -132,9 +144,12 @@ impl LogWriter {
             Durability::Strict => Some(open(workspace)?),
         };
         let mut directories = Vec::new();
-        // The log's directory and the one that holds it: both entries may be new.
-        for directory in self.log.path().ancestors().skip(1).take(2) {
-            directories.push(open(directory)?);
+        for (above, directory) in self.log.path().ancestors().skip(1).take(self.new_entries).enumerate() {
+            match open(directory) {
+                // What others let nobody read can't be synced by name.
+                Err(_) if above >= NEW_ENTRIES => {}
+                opened => directories.push(opened?),
+            }
         }
         let log = self.log.file.try_clone().map_err(|source| self.open_error("open", source))?;
         let targets = Targets { log, directories, workspace };
