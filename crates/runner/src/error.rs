@@ -55,6 +55,9 @@ pub enum RunError {
         /// Where and how.
         source: FoldError,
     },
+    /// Its runner came to its end before the first event.
+    #[error("the run `{0}` never began: its runner ended before it could record anything")]
+    NeverBegan(String),
     /// There is no plan for a resume.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -116,7 +119,7 @@ impl RunError {
             RunError::Decision(crate::decision::DecisionError::NoNode(_)) => Class::NotFound,
             RunError::Decision(_) => Class::Input,
             RunError::AgentMissing { .. } => Class::Missing,
-            RunError::Recording(_) => Class::NotFound,
+            RunError::Recording(_) | RunError::NeverBegan(_) => Class::NotFound,
             RunError::Volume(error) => error.class(),
             RunError::Open(OpenError::Owned { .. }) => Class::Owned,
             RunError::Open(OpenError::Io { .. })

@@ -33,8 +33,15 @@ pub(super) fn verify(args: &args::Verify, context: &Context) -> Result<ExitCode>
     let mut all = Vec::new();
     for source in &sources {
         let checked = match Checked::of(source, expected, context) {
+            // Its runner died, or starts just now: nothing was recorded, so nothing is lost.
+            _ if matches!(source, LogSource::Run(run) if run.never_began()) => {
+                Checked::without_events(source, vec![])
+            }
             // One directory without a log must not keep the others from being checked.
-            Err(_) if args.all => Checked::unreadable(source),
+            Err(_) if args.all => {
+                let findings = vec![(1, "there is no log that can be read".to_owned())];
+                Checked::without_events(source, findings)
+            }
             checked => checked?,
         };
         worst = worst.max(checked.verdict());
@@ -120,8 +127,7 @@ impl Checked {
         Ok(Self { name, events, redacted, head, legacy, findings, captures })
     }
 
-    fn unreadable(source: &LogSource) -> Self {
-        let findings = vec![(1, "there is no log that can be read".to_owned())];
+    fn without_events(source: &LogSource, findings: Vec<(u64, String)>) -> Self {
         let captures = Captures::default();
         Self { name: source.name(), events: 0, redacted: 0, head: None, legacy: false, findings, captures }
     }
@@ -157,6 +163,9 @@ impl Checked {
         // A write to a text does not fail.
         let mut text = String::new();
         let _ = match self.verdict() {
+            Verdict::Valid if events == 0 => {
+                writeln!(text, "{} {name}: the run never began, nothing was recorded", paint.green("✓"))
+            }
             Verdict::Valid => {
                 let linked = if self.legacy { ", not linked: a log of omne-cli 0.2" } else { "" };
                 let captures = self.captures.describe();
