@@ -2,7 +2,7 @@
 
 use std::io;
 
-use omne_events::{OpenError, WriteError};
+use omne_events::{OpenError, ReadError, RunId, WriteError};
 use omne_replay::{FoldError, PlanError};
 
 use crate::{settings::SettingsError, volume::VolumeError, workspace::WorkspaceError};
@@ -91,7 +91,7 @@ pub enum RunError {
     /// A recording can't be read.
     #[error(transparent)]
     Recording(#[from] omne_exec::RecordingError),
-    /// A directory can't be made.
+    /// A directory can't be made, or a log not be read.
     #[error("cannot {verb} `{}`", path.display())]
     Io {
         /// What was tried.
@@ -107,6 +107,15 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Why a log can't be folded: only what could be read can be damaged.
+    pub(crate) fn of_log(run: &RunId, source: FoldError) -> Self {
+        match source {
+            FoldError::Read(ReadError::Open { path, source }) => Self::Io { verb: "open", path, source },
+            FoldError::Read(ReadError::Read { path, source }) => Self::Io { verb: "read", path, source },
+            source => Self::Damaged { run: run.to_string(), source },
+        }
+    }
+
     /// The class, which gives the exit code.
     pub fn class(&self) -> Class {
         match self {

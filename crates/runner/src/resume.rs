@@ -54,7 +54,7 @@ impl OwnedLog {
             return Err(RunError::NeverBegan(run.id.to_string()));
         }
         let log = LockedLog::open(&run.log())?;
-        let damaged = |source| RunError::Damaged { run: run.id.to_string(), source };
+        let damaged = |source| RunError::of_log(&run.id, source);
         let read = || Ok(verify(&mut log.reader()?, Terms::default())?);
         let report = read().map_err(damaged)?;
         if let Some(finding) = report.damage() {
@@ -87,7 +87,7 @@ pub fn look_at(
     let folded = LogReader::open(&run.log())
         .map_err(FoldError::Read)
         .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}));
-    let folded = folded.map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?;
+    let folded = folded.map_err(|source| RunError::of_log(&run.id, source))?;
     Resumption::new(volume, run, folded.state, from, pipe)
 }
 
