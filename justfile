@@ -8,6 +8,10 @@ verify:
 portable:
     RUSTFLAGS="--cfg omne_portable" cargo test -p omne-process --target-dir target/portable
 
+# Every point of every sweep that a plain `cargo test` visits some of: some ten minutes.
+torture:
+    OMNE_TORTURE=full cargo test -p omne --test torture -- --nocapture --test-threads 2
+
 # The pipe of the README.
 run-hello:
     cargo run --release -- run fixtures/pipes/hello.yaml

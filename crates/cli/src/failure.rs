@@ -172,7 +172,9 @@ fn advice(error: &RunError) -> Option<String> {
         }
         RunError::Damaged { .. } => "`omne verify` tells everything that is wrong with it".to_owned(),
         RunError::Plan(omne_replay::PlanError::UnknownNode(_)) => "`omne graph` shows the nodes".to_owned(),
-        RunError::Plan(omne_replay::PlanError::NoDefinition) => "start anew with `omne run`".to_owned(),
+        RunError::Plan(omne_replay::PlanError::NoDefinition) | RunError::NeverBegan(_) => {
+            "start anew with `omne run`".to_owned()
+        }
         RunError::Settings(_) => {
             "`omne.toml` may set jobs, durability, ask_timeout, anchor, agent, agents, secrets and limits".to_owned()
         }

@@ -12,7 +12,6 @@ use std::{
     },
 };
 
-use rustix::fs::{OFlags, fcntl_setfl};
 use sha2::Digest as _;
 
 use self::flood::Flood;
@@ -114,14 +113,8 @@ enum Flow {
 }
 
 impl Capture {
-    pub(crate) fn new(
-        pipe: OwnedFd,
-        sink: Sink,
-        mask: Option<&Arc<Mask>>,
-        budget: Budget,
-    ) -> io::Result<Self> {
-        // A new pipe has no other flags that could be lost.
-        fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+    /// What comes out of `pipe`, which must not block, goes to `sink`.
+    pub(crate) fn new(pipe: OwnedFd, sink: Sink, mask: Option<&Arc<Mask>>, budget: Budget) -> Self {
         let stream = Stream {
             pipe: Some(pipe.into()),
             sink,
@@ -131,7 +124,7 @@ impl Capture {
             bytes: 0,
             tail: VecDeque::new(),
         };
-        Ok(Self { flow: Flow::Here(stream), budget })
+        Self { flow: Flow::Here(stream), budget }
     }
 
     /// What to wait for before the next [`Self::pump`]; nothing when a thread does that.
@@ -370,7 +363,8 @@ mod tests {
 
     fn captured(bytes: &[u8]) -> Captured {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let mut capture = Capture::new(reader, Sink::Tail, None, Budget::new(1_000_000)).unwrap();
+        rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let mut capture = Capture::new(reader, Sink::Tail, None, Budget::new(1_000_000));
         let mut writer = File::from(writer);
         let mut buffer = [0; 100];
         for piece in bytes.chunks(70) {

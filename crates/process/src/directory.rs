@@ -11,7 +11,7 @@ use std::{
 
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, unlinkat},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 /// Of files that are made here: only their user may read and write them.
@@ -36,7 +36,7 @@ impl Directory {
     /// When there is none, or it can't be read.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
+        let fd = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).map_err(|error| {
             let error = io::Error::from(error);
             io::Error::new(error.kind(), format!("`{}` is no directory of its own: {error}", path.display()))
         })?;
@@ -48,6 +48,10 @@ impl Directory {
         self.0.path.join(name)
     }
 
+    fn open_at(&self, name: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        retry_on_intr(|| openat(&self.0.fd, name, flags, mode))
+    }
+
     /// Makes a file for its user alone. What stands in its place, a link or a pipe too, is removed and not written to.
     ///
     /// # Errors
@@ -55,7 +59,7 @@ impl Directory {
     pub fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         for _ in 0..TRIES {
-            match openat(&self.0.fd, name, flags, PRIVATE) {
+            match self.open_at(name, flags, PRIVATE) {
                 Err(Errno::EXIST) => self.remove(name)?,
                 opened => return Ok(opened?.into()),
             }
@@ -70,7 +74,7 @@ impl Directory {
     pub fn append(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(&self.0.fd, name, flags, PRIVATE)?;
+        let file = self.open_at(name, flags, PRIVATE)?;
         let found = fstat(&file)?;
         let is_plain = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
         // One with another name elsewhere is not only what stands here.
@@ -86,7 +90,7 @@ impl Directory {
     /// When there is none, it can't be opened, or is a link.
     pub fn read(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(openat(&self.0.fd, name, flags, Mode::empty())?.into())
+        Ok(self.open_at(name, flags, Mode::empty())?.into())
     }
 
     /// Removes a file, if there is one.

@@ -21,6 +21,7 @@ use std::{
 
 use libc::{c_char, c_int, c_void};
 use rustix::{
+    fs::{OFlags, fcntl_setfl},
     pipe::{PipeFlags, pipe_with},
     process::Pid,
 };
@@ -30,7 +31,8 @@ use crate::{Environment, Spec, find_program, signals::HANDLED};
 /// The child makes a dozen system calls on it, and no signal reaches it there: some hundred bytes would do.
 const STACK: usize = 32 * 1024;
 
-/// A process that was started, and the reading ends of its standard output and error.
+/// A process that was started, and the reading ends of its standard output and error, which
+/// never block.
 pub(crate) struct Launched {
     pub(crate) pid: Pid,
     pub(crate) stdout: OwnedFd,
@@ -66,6 +68,11 @@ impl Launcher {
         let (arguments, environment) = (self.arguments.pointers(), self.environment.of(&spec.environment)?);
         let (stdout, out) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, err) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Before there is a process: what can fail must not leave one that nobody knows of.
+        for reader in [&stdout, &stderr] {
+            // A new pipe has no other flags that could be lost.
+            fcntl_setfl(reader, OFlags::NONBLOCK)?;
+        }
         let plan = Plan {
             program: program.as_ptr(),
             cwd: cwd.as_ptr(),

@@ -11,11 +11,15 @@ use std::{
     process::Stdio,
 };
 
-use rustix::process::Pid;
+use rustix::{
+    fs::{OFlags, fcntl_setfl},
+    process::Pid,
+};
 
 use crate::{Spec, spawn::command};
 
-/// A process that was started, and the reading ends of its standard output and error.
+/// A process that was started, and the reading ends of its standard output and error, which
+/// never block.
 pub(crate) struct Launched {
     pub(crate) pid: Pid,
     pub(crate) stdout: OwnedFd,
@@ -52,10 +56,18 @@ impl Launcher {
         }
         let mut child = command.spawn()?;
         let missing = || io::Error::other("the child has no pipe");
-        Ok(Launched {
-            pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
-            stdout: child.stdout.take().ok_or_else(missing)?.into(),
-            stderr: child.stderr.take().ok_or_else(missing)?.into(),
+        let mut launched = || {
+            let (stdout, stderr) =
+                (child.stdout.take().ok_or_else(missing)?, child.stderr.take().ok_or_else(missing)?);
+            // A new pipe has no other flags that could be lost.
+            fcntl_setfl(&stdout, OFlags::NONBLOCK)?;
+            fcntl_setfl(&stderr, OFlags::NONBLOCK)?;
+            let pid = Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?;
+            Ok(Launched { pid, stdout: stdout.into(), stderr: stderr.into() })
+        };
+        launched().inspect_err(|_| {
+            // Nobody would know of it.
+            let _ = child.kill().and_then(|()| child.wait());
         })
     }
 }

@@ -154,8 +154,8 @@ impl Supervisor {
             Child {
                 pid,
                 mark: spec.mark,
-                stdout: Capture::new(stdout, spec.stdout, spec.mask.as_ref(), budget.clone())?,
-                stderr: Capture::new(stderr, spec.stderr, spec.mask.as_ref(), budget)?,
+                stdout: Capture::new(stdout, spec.stdout, spec.mask.as_ref(), budget.clone()),
+                stderr: Capture::new(stderr, spec.stderr, spec.mask.as_ref(), budget),
                 over_limit: false,
                 capture_error: None,
                 status: None,

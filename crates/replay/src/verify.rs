@@ -114,7 +114,7 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>, terms: Terms) -> Result<Report
     }
     if let Tail::Torn { bytes, .. } = reader.tail() {
         let message = format!(
-            "{bytes} bytes follow the last newline: a line was being written when its writer stopped"
+            "{bytes} bytes follow the last whole line: one was being written when its writer stopped"
         );
         findings.push(Finding { line: line + 1, message });
     }

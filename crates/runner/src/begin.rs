@@ -122,14 +122,16 @@ pub fn begin(
         Some(runs) => RunDir { path: runs.join(id.as_str()), id: id.clone() },
         None => volume.run_dir(&id),
     };
-    make_directories(&run)?;
-    let made = choice.make(&volume, &id, &options.settings.withheld()).map_err(RunError::from);
+    // In a volume's first run all directories from its root on may be new.
+    let new_entries = if volume.place("var/runs").exists() { 2 } else { 5 };
+    let made =
+        make_directories(&run).and_then(|()| Ok(choice.make(&volume, &id, &options.settings.withheld())?));
     let opened = made.and_then(|place| Ok((place, LockedLog::create(&run.log())?)));
     let (place, log) = opened.inspect_err(|_| {
         // Nothing was recorded, so nothing should be left; the reason is the error that is told.
         let _ = remove_run(&volume, &run);
     })?;
-    let log = LogWriter::begin(log, id, ids);
+    let log = LogWriter::begin(log, id, ids).below_new(new_entries);
     let jobs = jobs(options, &pipe);
     let started = PipeStarted {
         pipe: pipe.name().as_str().into(),
@@ -163,8 +165,25 @@ pub fn begin(
     })
 }
 
-/// Runs what was begun to its end.
+/// Runs what was begun to its end. Of a new run whose first event can't be recorded nothing is left.
 pub fn execute(
+    beginning: Beginning,
+    options: &Options,
+    clock: &dyn Clock,
+    observer: &mut dyn Observer,
+) -> Result<(Outcome, RunState), RunError> {
+    let is_new = matches!(beginning.first, Event::PipeStarted(_));
+    let (volume, run) = (beginning.volume.clone(), beginning.run.clone());
+    execute_recorded(beginning, options, clock, observer).inspect_err(|_| {
+        let has_event = || fs::read(run.log()).is_ok_and(|log| log.contains(&b'\n'));
+        if is_new && !has_event() {
+            // An empty log could not be resumed; the reason is the error that is told.
+            let _ = remove_run(&volume, &run);
+        }
+    })
+}
+
+fn execute_recorded(
     beginning: Beginning,
     options: &Options,
     clock: &dyn Clock,

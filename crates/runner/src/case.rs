@@ -130,7 +130,7 @@ impl Case {
         let state = LogReader::open(&run.log())
             .map_err(FoldError::Read)
             .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
-            .map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?
+            .map_err(|source| RunError::of_log(&run.id, source))?
             .state;
         let over = matches!(state.phase(), RunPhase::Completed | RunPhase::Aborted);
         let Some(pipe) = state.pipe().filter(|_| over) else {

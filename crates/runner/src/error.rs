@@ -2,7 +2,7 @@
 
 use std::io;
 
-use omne_events::{OpenError, WriteError};
+use omne_events::{OpenError, ReadError, RunId, WriteError};
 use omne_replay::{FoldError, PlanError};
 
 use crate::{settings::SettingsError, volume::VolumeError, workspace::WorkspaceError};
@@ -57,6 +57,9 @@ pub enum RunError {
         /// Where and how.
         source: FoldError,
     },
+    /// Its runner came to its end before the first event.
+    #[error("the run `{0}` never began: its runner ended before it could record anything")]
+    NeverBegan(String),
     /// There is no plan for a resume.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -102,7 +105,7 @@ pub enum RunError {
     /// A recording can't be read.
     #[error(transparent)]
     Recording(#[from] omne_exec::RecordingError),
-    /// A directory can't be made.
+    /// A directory can't be made, or a log not be read.
     #[error("cannot {verb} `{}`", path.display())]
     Io {
         /// What was tried.
@@ -118,6 +121,15 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Why a log can't be folded: only what could be read can be damaged.
+    pub(crate) fn of_log(run: &RunId, source: FoldError) -> Self {
+        match source {
+            FoldError::Read(ReadError::Open { path, source }) => Self::Io { verb: "open", path, source },
+            FoldError::Read(ReadError::Read { path, source }) => Self::Io { verb: "read", path, source },
+            source => Self::Damaged { run: run.to_string(), source },
+        }
+    }
+
     /// The class, which gives the exit code.
     pub fn class(&self) -> Class {
         match self {
@@ -132,7 +144,7 @@ impl RunError {
             RunError::Decision(crate::decision::DecisionError::NoNode(_)) => Class::NotFound,
             RunError::Decision(_) => Class::Input,
             RunError::AgentMissing { .. } => Class::Missing,
-            RunError::Recording(_) => Class::NotFound,
+            RunError::Recording(_) | RunError::NeverBegan(_) => Class::NotFound,
             RunError::Volume(error) => error.class(),
             RunError::Open(OpenError::Owned { .. }) => Class::Owned,
             RunError::Open(OpenError::Io { .. })

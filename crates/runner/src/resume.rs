@@ -50,8 +50,11 @@ pub(crate) struct OwnedLog {
 impl OwnedLog {
     /// Owns the log of a run. Nobody goes on with a log that was changed.
     pub(crate) fn take(run: &RunDir) -> Result<(Self, RunState), RunError> {
+        if run.never_began() {
+            return Err(RunError::NeverBegan(run.id.to_string()));
+        }
         let log = LockedLog::open(&run.log())?;
-        let damaged = |source| RunError::Damaged { run: run.id.to_string(), source };
+        let damaged = |source| RunError::of_log(&run.id, source);
         let read = || Ok(verify(&mut log.reader()?, Terms::default())?);
         let report = read().map_err(damaged)?;
         if let Some(finding) = report.damage() {
@@ -78,10 +81,13 @@ pub fn look_at(
     from: Vec<String>,
     pipe: Option<Arc<Pipe>>,
 ) -> Result<Resumption, RunError> {
+    if run.never_began() {
+        return Err(RunError::NeverBegan(run.id.to_string()));
+    }
     let folded = LogReader::open(&run.log())
         .map_err(FoldError::Read)
         .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}));
-    let folded = folded.map_err(|source| RunError::Damaged { run: run.id.to_string(), source })?;
+    let folded = folded.map_err(|source| RunError::of_log(&run.id, source))?;
     Resumption::new(volume, run, folded.state, from, pipe)
 }
 

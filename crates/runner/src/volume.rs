@@ -37,6 +37,22 @@ impl RunDir {
         self.path.join("pinned")
     }
 
+    /// Whether its runner came to its end before the run began, or has not come so far yet: there is no event, and
+    /// nothing that a node made.
+    pub fn never_began(&self) -> bool {
+        let names = |directory: &Path| -> Vec<_> {
+            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).collect()
+        };
+        let is_ours =
+            |name: &std::ffi::OsString| ["events.jsonl", "owner", "nodes"].iter().any(|ours| name == ours);
+        let has_no_line = match omne_events::LogReader::open(&self.log()) {
+            Ok(mut reader) => matches!(reader.next_line(), Ok(None)),
+            Err(_) => !self.log().exists(),
+        };
+        has_no_line && names(&self.path).iter().all(is_ours) && names(&self.path.join("nodes")).is_empty()
+    }
+
     /// Whether it is to be kept from being removed.
     pub fn is_pinned(&self) -> bool {
         self.pin_path().exists()

@@ -89,7 +89,8 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
     let options = context.options(&volume, args.jobs, FailFast::No, args.money.budget)?;
     if !args.show.quiet {
         let plan = render::resume_plan(&owned.resumption.plan, context.paint_errors());
-        std::io::stderr().lock().write_all(plan.as_bytes())?;
+        // Like progress, it is no part of the work: who can't be told of it, still gets it done.
+        let _ = std::io::stderr().lock().write_all(plan.as_bytes());
     }
     let beginning = owned.begin(&options, context.ids())?;
     drive(&volume, beginning, &options, args.show, context)

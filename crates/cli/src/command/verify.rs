@@ -34,7 +34,10 @@ pub(super) fn verify(args: &args::Verify, context: &Context) -> Result<ExitCode>
     for source in &sources {
         let checked = match Checked::of(source, expected, context) {
             // One directory without a log must not keep the others from being checked.
-            Err(_) if args.all => Checked::unreadable(source),
+            Err(_) if args.all => {
+                let findings = vec![(1, "there is no log that can be read".to_owned())];
+                Checked::without_events(source, findings)
+            }
             checked => checked?,
         };
         worst = worst.max(checked.verdict());
@@ -93,6 +96,13 @@ impl Checked {
             }
             LogSource::File(_) | LogSource::Bundle(..) | LogSource::Stdin => None,
         };
+        if let LogSource::Run(run) = source
+            && expected.or(anchored).is_none()
+            && run.never_began()
+        {
+            // Its runner died, or starts just now: nothing was recorded, so nothing is lost.
+            return Ok(Self::without_events(source, Vec::new()));
+        }
         let report = source.verify(expected.or(anchored))?;
         let mut findings: Vec<(u64, String)> =
             report.findings.iter().map(|finding| (finding.line, finding.message.clone())).collect();
@@ -120,8 +130,7 @@ impl Checked {
         Ok(Self { name, events, redacted, head, legacy, findings, captures })
     }
 
-    fn unreadable(source: &LogSource) -> Self {
-        let findings = vec![(1, "there is no log that can be read".to_owned())];
+    fn without_events(source: &LogSource, findings: Vec<(u64, String)>) -> Self {
         let captures = Captures::default();
         Self { name: source.name(), events: 0, redacted: 0, head: None, legacy: false, findings, captures }
     }
@@ -157,6 +166,9 @@ impl Checked {
         // A write to a text does not fail.
         let mut text = String::new();
         let _ = match self.verdict() {
+            Verdict::Valid if events == 0 => {
+                writeln!(text, "{} {name}: the run never began, nothing was recorded", paint.green("✓"))
+            }
             Verdict::Valid => {
                 let linked = if self.legacy { ", not linked: a log of omne-cli 0.2" } else { "" };
                 let captures = self.captures.describe();

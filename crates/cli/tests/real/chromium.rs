@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::world::find_one_of;
+use crate::programs::find_one_of;
 
 /// A browser asks for much by itself, whatever it is told; here it finds no host.
 const FLAGS: [&str; 9] = [

@@ -9,4 +9,5 @@ mod browser;
 mod chromium;
 mod claude;
 mod others;
+mod programs;
 mod world;

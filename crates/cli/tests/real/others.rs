@@ -1,6 +1,6 @@
 //! `codex` and `gemini` from npm: that they are called as they want to be, and understood.
 
-use crate::world::{World, find};
+use crate::{programs::find, world::World};
 
 /// What the Responses API streams for one message.
 const CODEX: &str = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"r1\"}}\n\n\

@@ -28,7 +28,7 @@ fn every_change_to_a_log_is_found() {
         ("a changed text", &|t| first(&t, "echo hi", "echo ho"), "line 1: `definition_sha256` is not"),
         ("a blank line", &|t| first(&t, "\n", "\n\n"), "line 2: the line is blank"),
         ("a carriage return", &|t| first(&t, "\n", "\r\n"), "line 1: the line has a carriage return"),
-        ("bytes after the end", &|t| t + "{}", "bytes follow the last newline"),
+        ("bytes after the end", &|t| t + "{}", "bytes follow the last whole line"),
         (
             "a line removed",
             &|t| t.lines().enumerate().filter(|(n, _)| *n != 2).map(|(_, l)| format!("{l}\n")).collect(),
@@ -183,4 +183,34 @@ fn after_a_line_that_can_not_be_read_only_that_line_is_blamed() {
         .collect();
     // Line 3 is linked to line 2 as it was before the change.
     assert_eq!(lines, [2, 3], "{report}");
+}
+
+#[test]
+fn a_run_whose_runner_died_before_its_first_event_is_no_damage() {
+    let sandbox = done();
+    let run = ".omne/var/runs/p-7zzzzzzzzz0000000000000000";
+    // It had made its directory; its log; a part of the first line.
+    for log in [None, Some(""), Some("{\"seq\":1,")] {
+        std::fs::create_dir_all(sandbox.path(run).join("nodes")).unwrap();
+        if let Some(log) = log {
+            sandbox.file(&format!("{run}/events.jsonl"), log);
+        }
+        let verify = sandbox.omne(&["verify", "--all"]);
+        assert_eq!(verify.code, 0, "{verify:?}");
+        assert!(verify.stdout.contains("never began"), "{verify:?}");
+        for args in [&["resume", "@last"][..], &["resume", "@last", "--dry-run"], &["cancel", "@last"]] {
+            let refused = sandbox.omne(args);
+            assert_eq!(refused.code, 3, "{refused:?}");
+            assert!(
+                refused.stderr.contains("never began") && refused.stderr.contains("help: "),
+                "{refused:?}"
+            );
+        }
+    }
+    // Where a head is expected, or a node has left something, the log was there once.
+    let head = "0".repeat(64);
+    assert_eq!(sandbox.omne(&["verify", "@last", "--expect", &head]).code, 5);
+    sandbox.file(&format!("{run}/nodes/a.out"), "");
+    assert_eq!(sandbox.omne(&["verify", "--all"]).code, 5);
+    std::fs::remove_dir_all(sandbox.path(run)).unwrap();
 }

@@ -96,3 +96,20 @@ fn a_torn_last_line_is_moved_aside_and_told() {
     assert!(resume.stderr.contains("events.jsonl.torn-1"), "{resume:?}");
     assert!(log.with_file_name("events.jsonl.torn-1").exists());
 }
+
+#[test]
+fn a_resume_goes_on_when_nobody_reads_its_plan() {
+    let sandbox = half_done();
+    sandbox.file("ok", "");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let resume = sandbox.command(&["resume", "@last"]).stderr(full).status().unwrap();
+    assert_eq!(resume.code(), Some(0));
+    assert!(sandbox.states().starts_with("completed: "));
+
+    let sandbox = half_done();
+    sandbox.file("ok", "");
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(sandbox.command(&["resume", "@last"]).stderr(closed).status().unwrap().code(), Some(0));
+    assert!(sandbox.states().starts_with("completed: "));
+}

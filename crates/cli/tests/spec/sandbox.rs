@@ -121,9 +121,15 @@ impl Sandbox {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_omne"));
+        let mut command = self.program(env!("CARGO_BIN_EXE_omne"));
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// Any program, with the same environment.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(self.root())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())

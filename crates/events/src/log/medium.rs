@@ -11,6 +11,9 @@ use super::{
     sync::{SyncHandle, Targets},
 };
 
+/// The log's directory and the one that holds it: both have entries that are new.
+pub(super) const NEW_ENTRIES: usize = 2;
+
 /// Holds the bytes of a log. Only its end is ever touched.
 pub trait Medium {
     /// What it is called in messages.
@@ -29,7 +32,8 @@ pub trait Medium {
     fn cut(&mut self, length: u64) -> io::Result<()>;
 
     /// Begins to bring to disk what is appended, as `durability` says; `None` when that is left to the system.
-    /// `workspace` is synced before it in strict mode. `wake` is called from any thread whenever more is durable.
+    /// `workspace` is synced before it in strict mode, and the entries of so many `directories` above the log with its
+    /// first events. `wake` is called from any thread whenever more is durable.
     ///
     /// # Errors
     /// When the files to sync can't be opened or a thread can't be made.
@@ -37,6 +41,7 @@ pub trait Medium {
         &mut self,
         durability: Durability,
         workspace: &Path,
+        directories: usize,
         wake: Box<dyn Fn() + Send>,
     ) -> Result<Option<Box<dyn Syncer>>, OpenError>;
 }
@@ -79,6 +84,7 @@ impl Medium for LockedLog {
         &mut self,
         durability: Durability,
         workspace: &Path,
+        directories: usize,
         wake: Box<dyn Fn() + Send>,
     ) -> Result<Option<Box<dyn Syncer>>, OpenError> {
         let workspace = match durability {
@@ -86,18 +92,21 @@ impl Medium for LockedLog {
             Durability::Auto => None,
             Durability::Strict => Some(open(workspace)?),
         };
-        let mut directories = Vec::new();
-        // The log's directory and the one that holds it: both entries may be new.
-        for directory in self.path.ancestors().skip(1).take(2) {
-            directories.push(open(directory)?);
+        let mut opened = Vec::new();
+        for (above, directory) in self.path.ancestors().skip(1).take(directories).enumerate() {
+            match open(directory) {
+                // What others let nobody read can't be synced by name.
+                Err(_) if above >= NEW_ENTRIES => {}
+                directory => opened.push(directory?),
+            }
         }
         let error = |verb, source| OpenError::Io { verb, path: self.path.clone(), source };
         let log = self.file.try_clone().map_err(|source| error("open", source))?;
-        let handle = SyncHandle::start(Targets { log, directories, workspace }, wake);
+        let handle = SyncHandle::start(Targets { log, directories: opened, workspace }, wake);
         Ok(Some(Box::new(handle.map_err(|source| error("sync", source))?)))
     }
 }
 
-fn open(path: &Path) -> Result<File, OpenError> {
+pub(super) fn open(path: &Path) -> Result<File, OpenError> {
     File::open(path).map_err(|source| OpenError::Io { verb: "open", path: path.to_owned(), source })
 }

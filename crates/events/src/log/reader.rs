@@ -44,7 +44,8 @@ pub enum ReadError {
 pub enum Tail {
     /// With a newline, or it is empty.
     Clean,
-    /// With bytes after the last newline: a line that was being written when the machine or the writer stopped.
+    /// With bytes that are no whole line: one was being written when the machine or the writer stopped. After a power
+    /// cut lines may follow a gap in which the disk has nothing but zeros; what a gap is in, and all behind it, is torn.
     Torn {
         /// Where they begin.
         offset: u64,
@@ -64,6 +65,8 @@ pub struct LogReader<R = File> {
     /// The offset of `buffer[start]` in the file.
     offset: u64,
     lines: u64,
+    /// How many bytes were read behind a gap.
+    passed_over: u64,
     tail: Option<Tail>,
 }
 
@@ -93,6 +96,7 @@ impl<R: Read> LogReader<R> {
             end: 0,
             offset: 0,
             lines: 0,
+            passed_over: 0,
             tail: None,
         }
     }
@@ -102,9 +106,16 @@ impl<R: Read> LogReader<R> {
         let mut searched = 0;
         loop {
             let unread = &self.buffer[self.start..self.end];
-            if let Some(found) = memchr::memchr(b'\n', &unread[searched..]) {
+            // No line has a zero in it.
+            let found = memchr::memchr2(b'\n', 0, &unread[searched..]).map(|found| searched + found);
+            if found.is_some_and(|at| unread[at] == 0) {
+                self.pass_over_rest()?;
+                let bytes = (self.end - self.start) as u64 + self.passed_over;
+                self.tail = Some(Tail::Torn { offset: self.offset, bytes });
+                return Ok(None);
+            }
+            if let Some(length) = found {
                 let from = self.start;
-                let length = searched + found;
                 self.start += length + 1;
                 self.offset += length as u64 + 1;
                 self.lines += 1;
@@ -122,6 +133,18 @@ impl<R: Read> LogReader<R> {
                 });
                 return Ok(None);
             }
+        }
+    }
+
+    /// Reads what is left and keeps nothing of it but its size.
+    fn pass_over_rest(&mut self) -> Result<(), ReadError> {
+        loop {
+            let read = self.fill()?;
+            if read == 0 {
+                return Ok(());
+            }
+            self.end -= read;
+            self.passed_over += read as u64;
         }
     }
 
@@ -198,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_gap_of_zeros_is_torn() {
+        for piece in [1, 3, usize::MAX] {
+            let torn = (vec![b"a".to_vec()], Tail::Torn { offset: 2, bytes: 8 });
+            assert_eq!(read(b"a\nb\0\0c\nde\n", piece), torn);
+            assert_eq!(read(b"\0\n", piece), (vec![], Tail::Torn { offset: 0, bytes: 2 }));
+        }
+    }
+
+    #[test]
     fn a_line_longer_than_the_buffer_is_read_whole() {
         let mut bytes = vec![b'x'; 3 * CHUNK];
         bytes.push(b'\n');
@@ -206,7 +238,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_split_gives_the_same_lines(bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'a')], 0..80), piece in 1usize..9) {
+        fn any_split_gives_the_same_lines(bytes in proptest::collection::vec(prop_oneof![3 => Just(b'\n'), 3 => Just(b'a'), 1 => Just(0)], 0..80), piece in 1usize..9) {
             prop_assert_eq!(read(&bytes, piece), read(&bytes, usize::MAX));
         }
     }

@@ -182,7 +182,7 @@ fn sync(targets: &mut Targets) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn sync_file_system(file: &File) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(file)?)
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::syncfs(file))?)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Durability, LockedLog, OpenError, Tail,
-    medium::{Medium, Syncer},
+    medium::{Medium, NEW_ENTRIES, Syncer, open},
 };
 use crate::{
     Chain, Digest, Event, EventId, IdGen, MAX_LINE, Recorded, RunId, Timestamp, encode, private_file,
@@ -70,6 +70,8 @@ pub struct LogWriter {
     /// The file's length up to which all is well.
     length: u64,
     closed: bool,
+    /// How many directories above the log have an entry that may not be on disk.
+    new_entries: usize,
     sync: Option<Box<dyn Syncer>>,
 }
 
@@ -90,7 +92,14 @@ impl LogWriter {
     /// A writer that appends to `log`, of which `length` bytes are whole lines, after the last one of which `chain` is.
     pub fn after(log: Box<dyn Medium>, run: RunId, chain: Chain, length: u64, ids: Box<dyn IdGen>) -> Self {
         let (batch, written) = (Vec::new(), Vec::new());
-        Self { log, run, ids, chain, batch, written, length, closed: false, sync: None }
+        let new_entries = NEW_ENTRIES;
+        Self { log, run, ids, chain, batch, written, length, closed: false, new_entries, sync: None }
+    }
+
+    /// Says that the entries of so many directories above the log may be new: they are synced with the first events.
+    #[must_use]
+    pub fn below_new(self, directories: usize) -> Self {
+        Self { new_entries: NEW_ENTRIES.max(directories), ..self }
     }
 
     /// A writer that goes on after `chain`, the state after the last whole line, which ends at `length`.
@@ -128,7 +137,7 @@ impl LogWriter {
         workspace: &Path,
         wake: Box<dyn Fn() + Send>,
     ) -> Result<(), OpenError> {
-        self.sync = self.log.sync_in_background(durability, workspace, wake)?;
+        self.sync = self.log.sync_in_background(durability, workspace, self.new_entries, wake)?;
         Ok(())
     }
 
@@ -255,7 +264,12 @@ fn set_aside(log: &LockedLog, offset: u64, bytes: u64) -> Result<PathBuf, OpenEr
             Err(source) => return Err(error("create", &path, source)),
         }
     };
-    log.file.set_len(offset).map_err(|source| error("cut", log.path(), source))?;
+    // Before anything is written in the place of what is cut off: a power cut must find the bytes in one of both files, and
+    // no old ones among the new ones.
+    let directory = log.path().parent().unwrap_or(Path::new("."));
+    open(directory)?.sync_all().map_err(|source| error("sync", directory, source))?;
+    let cut = log.file.set_len(offset).and_then(|()| log.file.sync_data());
+    cut.map_err(|source| error("cut", log.path(), source))?;
     Ok(aside)
 }
 
