@@ -29,7 +29,13 @@ pub(crate) fn parse<'s>(
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
-            let at = builder.place(error.marker().line(), error.marker().col(), 1);
+            // What is missing at the end is missing on the last line, wherever the scanner looks for it.
+            let (last, end) = last_place(text);
+            let (line, column) = (error.marker().line(), error.marker().col());
+            let at = match line > last {
+                true => builder.place(last, end, 1),
+                false => builder.place(line, column, 1),
+            };
             // The scanner looks ahead, so its own limit may be met before ours.
             if error.info().contains("recursion limit") {
                 return too_deep(at);
@@ -44,6 +50,15 @@ pub(crate) fn parse<'s>(
         }
     }
     Ok(builder.root.unwrap_or(Tree { at: Span { line: first_line, column: 1, length: 1 }, kind: Kind::Null }))
+}
+
+/// The last line of a text that is not empty, from 1, and its length in characters.
+fn last_place(text: &str) -> (usize, usize) {
+    let text = text.trim_end_matches(['\r', '\n']);
+    let line = text.rsplit(['\r', '\n']).next().unwrap_or_default();
+    let mut breaks = text.bytes().zip(text.bytes().skip(1).chain([0]));
+    let ends = |(byte, next): &(u8, u8)| *byte == b'\n' || (*byte == b'\r' && *next != b'\n');
+    (breaks.by_ref().filter(ends).count() + 1, line.chars().count())
 }
 
 /// Plain values of a YAML or JSON text.
@@ -295,6 +310,14 @@ mod tests {
     #[test]
     fn an_alias_of_what_contains_it_is_refused() {
         assert!(whole("a: &a [*a]").is_err());
+    }
+
+    #[test]
+    fn what_is_missing_at_the_end_is_told_on_the_last_line() {
+        for text in ["name: x\r\nnodes", "name: x\nnodes\n\n", "name: x\rnodes"] {
+            let fault = parse(text, 5, &mut |_| {}).unwrap_err();
+            assert_eq!(fault.at.map(|at| (at.line, at.column)), Some((6, 6)), "{text:?}: {fault:?}");
+        }
     }
 
     #[test]
