@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 /// The most steps of one rendering.
 const FUEL: u64 = 10_000_000;
+/// The longest text that a template makes, in bytes: more than any agent takes as its prompt.
+const MOST_TEXT: usize = 32 * 1024 * 1024;
 /// What minijinja itself provides.
 const FUNCTIONS: [&str; 4] = ["range", "dict", "debug", "namespace"];
 
@@ -175,9 +177,17 @@ impl Template {
     /// The text, filled in.
     ///
     /// # Errors
-    /// When a value is missing, or it takes too many steps.
+    /// When a value is missing, it takes too many steps, or the text is longer than 32 MiB.
     pub fn render(&self, bindings: &Bindings) -> Result<String, TemplateError> {
-        Ok(STRICT.template_from_str(&self.source)?.render(bindings.context())?)
+        let mut text = Bounded(Vec::new());
+        let template = STRICT.template_from_str(&self.source)?;
+        let rendered = template.render_captured_to(bindings.context(), &mut text);
+        if text.0.len() > MOST_TEXT {
+            let message = "the text is longer than 32 MiB; give large values by file".to_owned();
+            return Err(TemplateError { message, line: None });
+        }
+        rendered?;
+        Ok(String::from_utf8_lossy(&text.0).into_owned())
     }
 
     /// Whether the expression holds.
@@ -188,13 +198,36 @@ impl Template {
         Ok(LENIENT.compile_expression(&self.source)?.eval(bindings.context())?.is_true())
     }
 
-    /// What a condition that needs nothing always is.
+    /// What a condition that needs nothing always is. One that could make much of little is not looked into: a file is
+    /// checked before anybody trusts it.
     pub(crate) fn constant(&self) -> Option<bool> {
+        if self.source.contains(['*', '~', '|', '(', '[', '{']) {
+            return None;
+        }
         let needs_nothing = |names: &Option<Vec<String>>| names.as_ref().is_some_and(Vec::is_empty);
         let constant = needs_nothing(&self.uses.inputs)
             && needs_nothing(&self.uses.nodes)
             && !self.source.contains("run");
         constant.then(|| self.holds(&Bindings::default()).ok()).flatten()
+    }
+}
+
+/// A text that does not grow without bound.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() > MOST_TEXT {
+            return Err(std::io::ErrorKind::OutOfMemory.into());
+        }
+        // One byte more than there may be says that there was more.
+        let most = bytes.len().min(MOST_TEXT + 1 - self.0.len());
+        self.0.extend_from_slice(&bytes[..most]);
+        Ok(most)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -303,5 +336,23 @@ mod tests {
         assert_eq!(Template::expression("false").unwrap().0.constant(), Some(false));
         assert_eq!(Template::expression("1 < 2").unwrap().0.constant(), Some(true));
         assert_eq!(Template::expression("inputs.x").unwrap().0.constant(), None);
+    }
+
+    #[test]
+    fn a_text_without_end_is_refused_in_bounded_memory() {
+        let (template, _) =
+            Template::text("{% for i in range(100000) %}{{ 'x' * 1000 }}{% endfor %}").unwrap();
+        let error = template.render(&Bindings::default()).unwrap_err();
+        assert!(error.message.contains("longer than 32 MiB"), "{error}");
+        let (template, _) = Template::text("{{ 'x' * 1000000 }}").unwrap();
+        assert_eq!(template.render(&Bindings::default()).unwrap().len(), 1_000_000);
+    }
+
+    #[test]
+    fn a_condition_that_could_make_much_of_little_is_not_looked_into_beforehand() {
+        let constant = |source: &str| Template::expression(source).unwrap().0.constant();
+        assert_eq!(constant("1 > 2"), Some(false));
+        assert_eq!(constant("'x' * 99999999 == 'y'"), None);
+        assert_eq!(constant("'a'|replace('a', 'b') == 'c'"), None);
     }
 }
