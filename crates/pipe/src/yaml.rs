@@ -1,7 +1,7 @@
 //! The one module that knows YAML parsers: with places for pipes, without for
 //! plain values. Hostile documents end in an error, in bounded memory.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use crate::{
@@ -24,8 +24,15 @@ pub(crate) fn parse<'s>(
     first_line: u32,
     node: &mut dyn FnMut(Tree<'s>),
 ) -> Result<Tree<'s>, Diagnostic> {
-    let mut builder =
-        Builder { first_line, open: Vec::new(), anchors: FxHashMap::default(), aliased: 0, root: None, node };
+    let mut builder = Builder {
+        first_line,
+        open: Vec::new(),
+        anchors: FxHashMap::default(),
+        aliased: 0,
+        root: None,
+        had_nodes: false,
+        node,
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
@@ -72,6 +79,8 @@ struct Builder<'s, 'n> {
     anchors: FxHashMap<usize, Tree<'s>>,
     aliased: usize,
     root: Option<Tree<'s>>,
+    /// Whether the pipe's map had its nodes already: a second list of them is a fault, and nothing of it counts.
+    had_nodes: bool,
     node: &'n mut dyn FnMut(Tree<'s>),
 }
 
@@ -162,27 +171,28 @@ impl<'s> Builder<'s, '_> {
 
     /// Whether what ends now is a node of the pipe.
     fn in_nodes(&self) -> bool {
-        let [
-            Open { kind: Kind::Map(before), key: Some(key), .. },
-            Open { kind: Kind::List(_), anchor: 0, .. },
-        ] = self.open.as_slice()
+        let [Open { kind: Kind::Map(_), key: Some(key), .. }, Open { kind: Kind::List(_), anchor: 0, .. }] =
+            self.open.as_slice()
         else {
             return false;
         };
-        // A second list of them is a fault, and nothing of it counts.
-        key.is_key(NODES) && !before.iter().any(|(key, _)| key.is_key(NODES))
+        !self.had_nodes && key.is_key(NODES)
     }
 
     fn put(&mut self, tree: Tree<'s>) {
         if self.in_nodes() {
             return (self.node)(tree);
         }
+        let is_pipe = self.open.len() == 1;
         match self.open.last_mut() {
             None => self.root = Some(tree),
             Some(Open { kind: Kind::List(items), .. }) => items.push(tree),
             Some(Open { kind: Kind::Map(entries), key, .. }) => match key.take() {
                 None => *key = Some(tree),
-                Some(key) => entries.push((key, tree)),
+                Some(key) => {
+                    self.had_nodes |= is_pipe && key.is_key(NODES);
+                    entries.push((key, tree));
+                }
             },
             Some(Open { kind: Kind::Null | Kind::Scalar { .. }, .. }) => {}
         }
@@ -214,6 +224,7 @@ fn merge(kind: &mut Kind<'_>) {
     };
     let Some(at) = entries.iter().position(|(key, value)| is_merge(key) && can_merge(value)) else { return };
     let (_, merged) = entries.remove(at);
+    let mut own: FxHashSet<String> = entries.iter().map(|(key, _)| key.key_text()).collect();
     let maps = match merged.kind {
         Kind::List(items) => items,
         _ => vec![merged],
@@ -221,7 +232,7 @@ fn merge(kind: &mut Kind<'_>) {
     for map in maps {
         let Kind::Map(others) = map.kind else { continue };
         for (key, value) in others {
-            if !entries.iter().any(|(own, _)| own.key_text() == key.key_text()) {
+            if own.insert(key.key_text()) {
                 entries.push((key, value));
             }
         }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use omne_dag::TriggerRule;
 use omne_events::{ErrorKind, NodeId};
+use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
 use super::{Draft, Scope, Use, bad_name, bash, locate, top};
@@ -283,6 +284,7 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
         return Vec::new();
     };
     let mut variables: Vec<(String, String)> = Vec::with_capacity(entries.len());
+    let mut names = FxHashSet::default();
     for (key, value) in entries {
         let name = key.key_text();
         let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -295,7 +297,7 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
         } else if name.starts_with("OMNE_") {
             let fault = faults.add(Code::BadEnvironment, key.at, format!("`{name}` is set by omne itself"));
             fault.with_help("names that begin with `OMNE_` are reserved: use another one");
-        } else if variables.iter().any(|(other, _)| *other == name) {
+        } else if !names.insert(name.clone()) {
             faults.add(Code::DuplicateKey, key.at, format!("the variable `{name}` stands twice"));
         }
         match &value.kind {
