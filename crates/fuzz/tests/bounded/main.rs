@@ -10,11 +10,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 #![expect(clippy::print_stdout, reason = "a long run says how far it came")]
 
+mod large;
 mod watch;
 
 use std::{fs, panic, path::PathBuf};
 
 use omne_fuzz::{Mutator, Surface, corpus};
+use omne_pipe::{NoLookup, Source, check};
 
 use watch::Watch;
 
@@ -83,6 +85,21 @@ macro_rules! surfaces {
 surfaces! {
     pipe pipe_markdown command prompt when inputs duration event_line log index agent_stream hook_reply hooks_toml
     omne_toml outputs bundle
+}
+
+/// What takes time that grows with the square of a file's size does not end with a large one; the watch tells.
+#[test]
+fn large_pipes_are_checked_in_a_time_that_grows_with_their_size() {
+    let surface = omne_fuzz::all().into_iter().find(|surface| surface.name == "pipe").unwrap();
+    let watch = Watch::new(&surface, 0);
+    for (number, (shape, text)) in (0..).zip(large::pipes()) {
+        println!("{shape}: {} bytes", text.len());
+        watch.begin(number, text.as_bytes());
+        let source = Source::new("p.yaml", text.into_bytes()).unwrap();
+        check(&source, &NoLookup);
+        watch.end();
+    }
+    println!("the slowest took {:?}", watch.slowest());
 }
 
 /// Each has a target for coverage-guided fuzzing.
