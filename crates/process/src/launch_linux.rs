@@ -19,7 +19,7 @@ use rustix::{
     process::Pid,
 };
 
-use crate::Spec;
+use crate::{Spec, files::as_before};
 
 /// A process that was started, and the reading ends of its standard output and error.
 pub(crate) struct Launched {
@@ -54,13 +54,8 @@ pub(crate) fn launch(spec: &Spec, stdin: &File) -> io::Result<Launched> {
     let arguments = pointers(&args);
     let (stdout, out) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr, err) = pipe_with(PipeFlags::CLOEXEC)?;
-    let pid = spawn(
-        &program,
-        &cwd,
-        &arguments,
-        &environment,
-        [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
-    )?;
+    let streams = [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()];
+    let pid = spawn(&program, &cwd, &arguments, &environment, streams)?;
     let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("the child has no process id"))?;
     Ok(Launched { pid, stdout, stderr })
 }
@@ -104,14 +99,18 @@ fn spawn(
             ok(libc::posix_spawn_file_actions_adddup2(&raw mut actions.0, stream, number))?;
         }
         ok(libc::posix_spawn_file_actions_addchdir_np(&raw mut actions.0, cwd.as_ptr()))?;
-        ok(libc::posix_spawnp(
-            &raw mut pid,
-            program.as_ptr(),
-            &raw const actions.0,
-            &raw const attributes.0,
-            arguments.as_ptr(),
-            environment.as_ptr(),
-        ))?;
+        // The child has the limits that hold while it is made. This call opens nothing itself; those before it compare
+        // file descriptors with the limit.
+        ok(as_before(|| {
+            libc::posix_spawnp(
+                &raw mut pid,
+                program.as_ptr(),
+                &raw const actions.0,
+                &raw const attributes.0,
+                arguments.as_ptr(),
+                environment.as_ptr(),
+            )
+        }))?;
     }
     Ok(pid)
 }

@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::Pid;
 
-use crate::{Spec, spawn::command};
+use crate::{Spec, files::as_before, spawn::command};
 
 /// A process that was started, and the reading ends of its standard output and error.
 pub(crate) struct Launched {
@@ -24,14 +24,17 @@ pub(crate) struct Launched {
 
 /// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
 pub(crate) fn launch(spec: &Spec, stdin: &File) -> io::Result<Launched> {
+    // They are made beforehand, because the limit of open files is lower while the child is.
+    let (stdout, out) = io::pipe()?;
+    let (stderr, err) = io::pipe()?;
     let mut command = command(&spec.program);
     command
         .args(&spec.args)
         .current_dir(&spec.cwd)
         .env_clear()
         .stdin(Stdio::from(stdin.try_clone()?))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(out)
+        .stderr(err)
         .process_group(0);
     for entry in &spec.environment.base.entries {
         let mut parts = entry.as_bytes().splitn(2, |&b| b == b'=');
@@ -41,11 +44,11 @@ pub(crate) fn launch(spec: &Spec, stdin: &File) -> io::Result<Launched> {
     for (name, value) in &spec.environment.own {
         command.env(name, value);
     }
-    let mut child = command.spawn()?;
-    let missing = || io::Error::other("the child has no pipe");
+    let child = as_before(|| command.spawn())?;
+    let missing = || io::Error::other("the child has no process id");
     Ok(Launched {
         pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
-        stdout: child.stdout.take().ok_or_else(missing)?.into(),
-        stderr: child.stderr.take().ok_or_else(missing)?.into(),
+        stdout: stdout.into(),
+        stderr: stderr.into(),
     })
 }

@@ -6,6 +6,7 @@
 //! portable form knows process groups and `ps` alone.
 
 mod capture;
+mod files;
 mod signals;
 mod spawn;
 mod supervisor;
@@ -22,6 +23,7 @@ mod kin;
 mod launch;
 
 pub use capture::{Captured, Sink};
+pub use files::{open_files_limit, processes_limit, raise_open_files};
 pub use kin::end_marked;
 pub use signals::{Interruptible, Signal, Waker};
 pub use spawn::{BaseEnvironment, Environment, Mark, Output, Spec, find_program, run_to_end};
