@@ -118,12 +118,16 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
 impl Template {
     /// A text with `{{ … }}` and `{% … %}`, and the names in it.
     pub(crate) fn text(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
+        for part in source.split("{{").skip(1).chain(source.split("{%").skip(1)) {
+            shallow(part.split(['}', '%']).next().unwrap_or_default())?;
+        }
         let template = STRICT.template_from_str(source)?;
         Ok(Self::with_names(source, template.undeclared_variables(true)))
     }
 
     /// An expression, and the names in it.
     pub(crate) fn expression(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
+        shallow(source)?;
         let expression = LENIENT.compile_expression(source)?;
         Ok(Self::with_names(source, expression.undeclared_variables(true)))
     }
@@ -210,6 +214,23 @@ impl Template {
             && !self.source.contains("run");
         constant.then(|| self.holds(&Bindings::default()).ok()).flatten()
     }
+}
+
+/// Whether no signs stand in a row that the parser would have to call itself for: it bounds the depth of all else.
+fn shallow(expression: &str) -> Result<(), TemplateError> {
+    const MOST: usize = 100;
+    let (mut signs, mut nots) = (0, 0);
+    for word in expression.split_whitespace() {
+        nots = if word == "not" { nots + 1 } else { 0 };
+        for c in word.chars() {
+            signs = if c == '-' { signs + 1 } else { 0 };
+            if signs > MOST || nots > MOST {
+                let message = format!("more than {MOST} `-` or `not` stand in a row");
+                return Err(TemplateError { message, line: None });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A text that does not grow without bound.
@@ -354,5 +375,15 @@ mod tests {
         assert_eq!(constant("1 > 2"), Some(false));
         assert_eq!(constant("'x' * 99999999 == 'y'"), None);
         assert_eq!(constant("'a'|replace('a', 'b') == 'c'"), None);
+    }
+
+    #[test]
+    fn signs_without_end_do_not_use_up_the_stack() {
+        for sign in ["-", "- ", "not "] {
+            let much = format!("{}1", sign.repeat(100_000));
+            assert!(Template::expression(&much).is_err(), "{sign}");
+            assert!(Template::text(&format!("a {{{{ {much} }}}}")).is_err(), "{sign}");
+        }
+        assert!(Template::text(&format!("{} {{{{ - -1 }}}}", "-".repeat(5000))).is_ok());
     }
 }
