@@ -15,3 +15,12 @@ torture:
 # The pipe of the README.
 run-hello:
     cargo run --release -- run fixtures/pipes/hello.yaml
+
+# So many times as many inputs as the test suite tries, of another seed if you name one: `just fuzz 1000 7`.
+fuzz TIMES="100" SEED="1":
+    OMNE_FUZZ_TIMES={{TIMES}} OMNE_FUZZ_SEED={{SEED}} cargo test --release -p omne-fuzz --test bounded -- --nocapture
+
+# Coverage-guided fuzzing of one surface for so many seconds; needs `cargo install cargo-fuzz`.
+cover SURFACE SECONDS="60":
+    cargo run -q -p omne-fuzz --example corpus
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{SURFACE}} fuzz/corpus/{{SURFACE}} -- -max_total_time={{SECONDS}} -timeout=10 -rss_limit_mb=2048 -dict=fuzz/dictionaries/{{SURFACE}}

@@ -321,18 +321,3 @@ fn one_odd_field_does_not_cost_a_line() {
     let usage = parser.usage().unwrap();
     assert_eq!((usage.output_tokens, usage.agent_ms, usage.cost_usd), (3, Some(13), None));
 }
-
-proptest::proptest! {
-    #[test]
-    fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..600)) {
-        omne_agent::fuzzing::stream(&bytes);
-    }
-
-    #[test]
-    fn no_damage_to_a_real_stream_makes_a_parser_panic(at in 0usize..4000, byte in proptest::num::u8::ANY) {
-        let mut stream = load("subagent-with-tool").stream;
-        let at = at.min(stream.len() - 1);
-        stream[at] = byte;
-        omne_agent::fuzzing::stream(&stream);
-    }
-}

@@ -2,6 +2,7 @@
 //! A tar archive in zstd, whose only directory has the run's id.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io::{self, BufReader, Read, Write},
     path::{Component, Path, PathBuf},
@@ -21,8 +22,12 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const LEVEL: i32 = 3;
 const LOG: &str = "events.jsonl";
 const NODES: &str = "nodes";
+/// The most bytes between two files: their headers, with long names.
+const MOST_HEADERS: u64 = 64 * 1024;
 /// What was removed.
 const REDACTIONS: &str = "redactions.json";
+/// The most that is told of what was removed, in bytes: some hundred thousand removals.
+const MOST_REDACTIONS: u64 = 64 << 20;
 
 /// What a bundle holds.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -253,10 +258,13 @@ pub fn unpack(path: &Path) -> Result<Unpacked, BundleError> {
     let directory = tempfile::tempdir().map_err(Scratch::failed)?;
     fs::create_dir(directory.path().join(NODES)).map_err(Scratch::failed)?;
     let decoder = File::open(path).and_then(zstd::Decoder::new).map_err(reading)?;
-    let mut archive = tar::Archive::new(decoder);
+    let left = Cell::new(MOST_HEADERS);
+    let mut archive = tar::Archive::new(Rationed { source: decoder, left: &left });
     let mut run: Option<RunId> = None;
     for entry in archive.entries().map_err(reading)? {
         let mut entry = entry.map_err(reading)?;
+        // What is in files goes to the disk as it comes.
+        left.set(u64::MAX);
         if entry.header().entry_type() != tar::EntryType::Regular {
             return Err(foreign("something in it is not a plain file"));
         }
@@ -282,9 +290,13 @@ pub fn unpack(path: &Path) -> Result<Unpacked, BundleError> {
         let file = File::create_new(directory.path().join(below));
         let mut file = file.map_err(|_| foreign("it holds a file twice"))?;
         io::copy(&mut entry, &mut file).map_err(reading)?;
+        left.set(MOST_HEADERS);
     }
     let Some(run) = run else { return Err(foreign("it is empty")) };
-    let redactions = match fs::read(directory.path().join(REDACTIONS)) {
+    let redactions = match read_small(&directory.path().join(REDACTIONS)) {
+        Ok(bytes) if bytes.len() as u64 > MOST_REDACTIONS => {
+            return Err(foreign("what was removed from it is told at too great a length"));
+        }
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| foreign(&error.to_string()))?,
         Err(_) => Redactions::default(),
     };
@@ -293,6 +305,32 @@ pub fn unpack(path: &Path) -> Result<Unpacked, BundleError> {
         return Err(foreign("it holds no log"));
     }
     Ok(unpacked)
+}
+
+/// The beginning of a file, up to where it is too large.
+fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_REDACTIONS + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Gives only so much: the headers of an archive, which are held in memory, may be bombs.
+struct Rationed<'a, R> {
+    source: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Rationed<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(io::Error::other("the name of a file in it is longer than any is"));
+        }
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
+        let read = self.source.read(&mut out[..most])?;
+        self.left.set(left - read as u64);
+        Ok(read)
+    }
 }
 
 /// Whether a log can be read to its end.

@@ -179,7 +179,9 @@ impl Context {
         })?;
         Ok(match Source::new(&name, bytes) {
             Ok(source) => {
-                let checked = check(&source, &VolumeLookup(volume));
+                // Settings that are wrong are told by whoever runs it.
+                let limits = Settings::load(&volume.place("omne.toml")).unwrap_or_default().limits;
+                let checked = check(&source, &VolumeLookup { volume, most_nodes: limits.nodes });
                 (source, checked)
             }
             Err(refused) => {
@@ -211,22 +213,29 @@ pub(crate) enum FailFast {
 }
 
 /// Gates and commands of a volume.
-struct VolumeLookup<'a>(&'a Volume);
+struct VolumeLookup<'a> {
+    volume: &'a Volume,
+    most_nodes: usize,
+}
 
 impl Lookup for VolumeLookup<'_> {
     fn gate(&self, name: &str) -> std::result::Result<(), String> {
-        omne_exec::gate_path(self.0.root(), name)
+        omne_exec::gate_path(self.volume.root(), name)
             .map(|_| ())
             .map_err(|why| format!("{why}; make it, or remove `gate`"))
     }
 
     fn command(&self, name: &str) -> std::result::Result<Option<Arc<omne_pipe::Command>>, String> {
-        self.0.command(name).map(|command| Some(Arc::new(command)))
+        self.volume.command(name).map(|command| Some(Arc::new(command)))
+    }
+
+    fn most_nodes(&self) -> usize {
+        self.most_nodes
     }
 
     fn secret(&self, name: &str) -> std::result::Result<(), String> {
         let settings =
-            Settings::load(&self.0.place("omne.toml")).map_err(|error| format!("mend it: {error}"))?;
+            Settings::load(&self.volume.place("omne.toml")).map_err(|error| format!("mend it: {error}"))?;
         settings.secret(name)
     }
 }

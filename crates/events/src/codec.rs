@@ -218,6 +218,10 @@ impl Decoder {
             _ => {
                 let at = Timestamp::parse(std::str::from_utf8(text).ok()?)?;
                 let ms = at.as_millisecond() / 1000 * 1000;
+                // Times are held to those that have a text, which is for the general way.
+                if ms == 0 || Timestamp::from_millisecond(ms + 999).as_millisecond() != ms + 999 {
+                    return None;
+                }
                 self.second = Some((*second, ms));
                 ms
             }

@@ -34,7 +34,15 @@ pub trait Lookup {
     fn command(&self, name: &str) -> Result<Option<Arc<Command>>, String>;
     /// Whether the settings define the secret; else what to do.
     fn secret(&self, name: &str) -> Result<(), String>;
+
+    /// The most nodes that a pipe may have. Whoever reads a definition from a log takes what was taken then.
+    fn most_nodes(&self) -> usize {
+        usize::MAX
+    }
 }
+
+/// A search for a similar name looks at every node, so only the first few faults get one.
+const SUGGESTIONS: usize = 20;
 
 /// Takes every name for granted: for definitions from a log.
 #[derive(Debug, Clone, Copy)]
@@ -140,6 +148,8 @@ struct Nodes<'a> {
     lookup: &'a dyn Lookup,
     faults: Faults,
     drafts: Vec<Draft>,
+    /// Whether there are more than there may be.
+    too_many: bool,
     /// Their definitions, with commas between them.
     json: String,
     /// Where each stands in `json`.
@@ -149,10 +159,13 @@ struct Nodes<'a> {
 impl<'a> Nodes<'a> {
     fn new(source: &'a Source, lookup: &'a dyn Lookup) -> Self {
         let (faults, drafts) = (Faults::default(), Vec::new());
-        Self { source, lookup, faults, drafts, json: String::new(), places: Vec::new() }
+        Self { source, lookup, faults, drafts, too_many: false, json: String::new(), places: Vec::new() }
     }
 
     fn take(&mut self, tree: &Tree<'_>) {
+        if self.drafts.len() >= self.lookup.most_nodes() {
+            return self.one_too_many(tree.at);
+        }
         // A pipe file has at most 32 MiB, which JSON's escapes can't make longer than this can tell.
         let place = |json: &String| u32::try_from(json.len()).unwrap_or(u32::MAX);
         if !self.json.is_empty() {
@@ -162,6 +175,16 @@ impl<'a> Nodes<'a> {
         tree.write_json(&mut self.json);
         self.places.push(from..place(&self.json));
         self.drafts.push(node::draft(tree, self.source, self.lookup, &mut self.faults));
+    }
+
+    /// Nothing is kept of what is over the limit, and one fault stands for all of it.
+    fn one_too_many(&mut self, at: Span) {
+        if !std::mem::replace(&mut self.too_many, true) {
+            let message = format!("the pipe has more than {} nodes", self.lookup.most_nodes());
+            let help =
+                "`limits.nodes` in `.omne/omne.toml` sets the limit; several pipes may be the better way";
+            self.faults.add(Code::TooManyNodes, at, message).with_help(help);
+        }
     }
 }
 
@@ -173,8 +196,8 @@ fn read(mut tree: Tree<'_>, mut nodes: Nodes<'_>) -> (Option<Pipe>, Vec<Diagnost
     let Nodes { source, mut faults, drafts, json, places, .. } = nodes;
     let definition = definition(&tree, json, places);
     let pipe = assemble(&tree, source, drafts, definition, &mut faults);
-    let failed = faults.0.iter().any(|fault| fault.severity() == Severity::Error);
-    (pipe.filter(|_| !failed), faults.0)
+    let failed = faults.list.iter().any(|fault| fault.severity() == Severity::Error) || faults.left_out > 0;
+    (pipe.filter(|_| !failed), faults.all())
 }
 
 fn assemble(

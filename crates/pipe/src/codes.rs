@@ -90,6 +90,16 @@ codes! {
         bad: "# My pipe\nname: x"
         good: "---\nname: x\n…\n---\n# My pipe"
     }
+    TooManyNodes "E0007" "the pipe has too many nodes" {
+        "A pipe has at most as many nodes as the setting `limits.nodes` says, which is 1,000,000 unless `.omne/omne.toml` says otherwise."
+        bad: "nodes: […] # a million and one"
+        good: "nodes: [{id: a, bash: \"true\"}]"
+    }
+    TooManyFaults "E0008" "the file has too many faults" {
+        "The first 10,000 faults are told one by one, and of further errors only how many there are."
+        bad: "# ten thousand lines with a fault each, and one more"
+        good: "nodes: [{id: a, bash: \"true\"}]"
+    }
     UnknownKey "E0101" "a key is not known" {
         "Keys that `omne` does not know are errors, so that a misspelt one is not silently without effect."
         bad: "- id: a\n  bassh: make"

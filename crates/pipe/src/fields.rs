@@ -7,20 +7,44 @@ use serde_json::Value;
 
 use crate::{
     codes::Code,
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Severity},
     duration::parse_duration,
     tree::{Kind, Span, Tree},
 };
 
 /// Where faults are gathered.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(pub(crate) Vec<Diagnostic>);
+pub(crate) struct Faults {
+    pub(crate) list: Vec<Diagnostic>,
+    /// How many errors there are besides.
+    pub(crate) left_out: usize,
+    /// What is left out, for whoever adds to it.
+    last: Option<Diagnostic>,
+}
+
+/// More faults than this help nobody, and a large file of nonsense has millions.
+const MOST_FAULTS: usize = 10_000;
 
 impl Faults {
     pub(crate) fn add(&mut self, code: Code, at: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.0.push(Diagnostic::error(code, at, message.into()));
-        let last = self.0.len() - 1;
-        &mut self.0[last]
+        let fault = Diagnostic::error(code, at, message.into());
+        if self.list.len() >= MOST_FAULTS {
+            self.left_out += usize::from(fault.severity() == Severity::Error);
+            return self.last.insert(fault);
+        }
+        self.list.push(fault);
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    /// All of them, and how many were left out.
+    pub(crate) fn all(mut self) -> Vec<Diagnostic> {
+        if self.left_out > 0 {
+            let message = format!("and {} errors more", self.left_out);
+            let help = "mend the first ones, and look again";
+            self.list.push(Diagnostic::error(Code::TooManyFaults, Span::default(), message).help(help));
+        }
+        self.list
     }
 }
 
@@ -193,7 +217,7 @@ impl<'t> Fields<'t> {
         let tree = self.get(key)?;
         let Kind::List(items) = &tree.kind else {
             self.wrong(key, tree, "a list", faults);
-            if let (Kind::Scalar { text, .. }, Some(fault)) = (&tree.kind, faults.0.last_mut()) {
+            if let (Kind::Scalar { text, .. }, Some(fault)) = (&tree.kind, faults.list.last_mut()) {
                 fault.with_help(format!("write `{key}: [{text}]`"));
             }
             return None;

@@ -100,7 +100,8 @@ impl Source {
         for line in lines {
             if line.trim_end() == "---" {
                 self.yaml = from..offset;
-                self.first_line = 2;
+                let before = line_ends(&self.text[..from]).count();
+                self.first_line = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
                 return Ok(());
             }
             offset += line.len();
@@ -124,16 +125,24 @@ impl Source {
 
     /// The line with that number, from 1.
     pub(crate) fn line(&self, number: u32) -> Option<&str> {
-        let starts = self.line_starts.get_or_init(|| {
-            let after = self.text.match_indices('\n').map(|(end, _)| end + 1);
-            std::iter::once(0).chain(after).collect()
-        });
+        let starts =
+            self.line_starts.get_or_init(|| std::iter::once(0).chain(line_ends(&self.text)).collect());
         let place = number.checked_sub(1)? as usize;
         let from = *starts.get(place)?;
-        let to = starts.get(place + 1).map_or(self.text.len(), |next| next - 1);
-        let line = &self.text[from..to];
-        Some(line.strip_suffix('\r').unwrap_or(line))
+        let to = starts.get(place + 1).copied().unwrap_or(self.text.len());
+        Some(self.text[from..to].trim_end_matches(['\r', '\n']))
     }
+}
+
+/// Behind the end of each line, by what YAML takes for one: `\\n`, `\\r\\n`, or `\\r` alone.
+fn line_ends(text: &str) -> impl Iterator<Item = usize> {
+    let bytes = text.as_bytes();
+    let is_end = |at: &usize| match bytes[*at] {
+        b'\n' => true,
+        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    (0..bytes.len()).filter(is_end).map(|at| at + 1)
 }
 
 /// Line and column, from 1, of a byte.
@@ -168,6 +177,15 @@ mod tests {
         }
         assert_eq!(Source::new("p.md", b"name: x".to_vec()).unwrap_err().1.code, Code::FrontMatter);
         assert_eq!(Source::new("p.md", b"---\nname: x".to_vec()).unwrap_err().1.code, Code::FrontMatter);
+    }
+
+    #[test]
+    fn a_carriage_return_alone_ends_a_line_as_in_yaml() {
+        let source = Source::new("p.yaml", b"a: 1\rb: 2\r\n\r\nc: 3".to_vec()).unwrap();
+        let lines: Vec<&str> = (1..).map_while(|line| source.line(line)).collect();
+        assert_eq!(lines, ["a: 1", "b: 2", "", "c: 3"]);
+        let source = Source::new("p.md", b"---\r\r\nname: x\n---\n".to_vec()).unwrap();
+        assert_eq!(source.line(source.first_line()), Some("name: x"));
     }
 
     #[test]

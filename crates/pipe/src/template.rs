@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 /// The most steps of one rendering.
 const FUEL: u64 = 10_000_000;
+/// The longest text that a template makes, in bytes: more than any agent takes as its prompt.
+const MOST_TEXT: usize = 32 * 1024 * 1024;
 /// What minijinja itself provides.
 const FUNCTIONS: [&str; 4] = ["range", "dict", "debug", "namespace"];
 
@@ -116,12 +118,16 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
 impl Template {
     /// A text with `{{ … }}` and `{% … %}`, and the names in it.
     pub(crate) fn text(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
+        for part in source.split("{{").skip(1).chain(source.split("{%").skip(1)) {
+            shallow(part.split(['}', '%']).next().unwrap_or_default())?;
+        }
         let template = STRICT.template_from_str(source)?;
         Ok(Self::with_names(source, template.undeclared_variables(true)))
     }
 
     /// An expression, and the names in it.
     pub(crate) fn expression(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
+        shallow(source)?;
         let expression = LENIENT.compile_expression(source)?;
         Ok(Self::with_names(source, expression.undeclared_variables(true)))
     }
@@ -175,9 +181,17 @@ impl Template {
     /// The text, filled in.
     ///
     /// # Errors
-    /// When a value is missing, or it takes too many steps.
+    /// When a value is missing, it takes too many steps, or the text is longer than 32 MiB.
     pub fn render(&self, bindings: &Bindings) -> Result<String, TemplateError> {
-        Ok(STRICT.template_from_str(&self.source)?.render(bindings.context())?)
+        let mut text = Bounded(Vec::new());
+        let template = STRICT.template_from_str(&self.source)?;
+        let rendered = template.render_captured_to(bindings.context(), &mut text);
+        if text.0.len() > MOST_TEXT {
+            let message = "the text is longer than 32 MiB; give large values by file".to_owned();
+            return Err(TemplateError { message, line: None });
+        }
+        rendered?;
+        Ok(String::from_utf8_lossy(&text.0).into_owned())
     }
 
     /// Whether the expression holds.
@@ -188,13 +202,53 @@ impl Template {
         Ok(LENIENT.compile_expression(&self.source)?.eval(bindings.context())?.is_true())
     }
 
-    /// What a condition that needs nothing always is.
+    /// What a condition that needs nothing always is. One that could make much of little is not looked into: a file is
+    /// checked before anybody trusts it.
     pub(crate) fn constant(&self) -> Option<bool> {
+        if self.source.contains(['*', '~', '|', '(', '[', '{']) {
+            return None;
+        }
         let needs_nothing = |names: &Option<Vec<String>>| names.as_ref().is_some_and(Vec::is_empty);
         let constant = needs_nothing(&self.uses.inputs)
             && needs_nothing(&self.uses.nodes)
             && !self.source.contains("run");
         constant.then(|| self.holds(&Bindings::default()).ok()).flatten()
+    }
+}
+
+/// Whether no signs stand in a row that the parser would have to call itself for: it bounds the depth of all else.
+fn shallow(expression: &str) -> Result<(), TemplateError> {
+    const MOST: usize = 100;
+    let (mut signs, mut nots) = (0, 0);
+    for word in expression.split_whitespace() {
+        nots = if word == "not" { nots + 1 } else { 0 };
+        for c in word.chars() {
+            signs = if c == '-' { signs + 1 } else { 0 };
+            if signs > MOST || nots > MOST {
+                let message = format!("more than {MOST} `-` or `not` stand in a row");
+                return Err(TemplateError { message, line: None });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A text that does not grow without bound.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() > MOST_TEXT {
+            return Err(std::io::ErrorKind::OutOfMemory.into());
+        }
+        // One byte more than there may be says that there was more.
+        let most = bytes.len().min(MOST_TEXT + 1 - self.0.len());
+        self.0.extend_from_slice(&bytes[..most]);
+        Ok(most)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -303,5 +357,33 @@ mod tests {
         assert_eq!(Template::expression("false").unwrap().0.constant(), Some(false));
         assert_eq!(Template::expression("1 < 2").unwrap().0.constant(), Some(true));
         assert_eq!(Template::expression("inputs.x").unwrap().0.constant(), None);
+    }
+
+    #[test]
+    fn a_text_without_end_is_refused_in_bounded_memory() {
+        let (template, _) =
+            Template::text("{% for i in range(100000) %}{{ 'x' * 1000 }}{% endfor %}").unwrap();
+        let error = template.render(&Bindings::default()).unwrap_err();
+        assert!(error.message.contains("longer than 32 MiB"), "{error}");
+        let (template, _) = Template::text("{{ 'x' * 1000000 }}").unwrap();
+        assert_eq!(template.render(&Bindings::default()).unwrap().len(), 1_000_000);
+    }
+
+    #[test]
+    fn a_condition_that_could_make_much_of_little_is_not_looked_into_beforehand() {
+        let constant = |source: &str| Template::expression(source).unwrap().0.constant();
+        assert_eq!(constant("1 > 2"), Some(false));
+        assert_eq!(constant("'x' * 99999999 == 'y'"), None);
+        assert_eq!(constant("'a'|replace('a', 'b') == 'c'"), None);
+    }
+
+    #[test]
+    fn signs_without_end_do_not_use_up_the_stack() {
+        for sign in ["-", "- ", "not "] {
+            let much = format!("{}1", sign.repeat(100_000));
+            assert!(Template::expression(&much).is_err(), "{sign}");
+            assert!(Template::text(&format!("a {{{{ {much} }}}}")).is_err(), "{sign}");
+        }
+        assert!(Template::text(&format!("{} {{{{ - -1 }}}}", "-".repeat(5000))).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! The one module that knows YAML parsers: with places for pipes, without for
 //! plain values. Hostile documents end in an error, in bounded memory.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use crate::{
@@ -24,12 +24,25 @@ pub(crate) fn parse<'s>(
     first_line: u32,
     node: &mut dyn FnMut(Tree<'s>),
 ) -> Result<Tree<'s>, Diagnostic> {
-    let mut builder =
-        Builder { first_line, open: Vec::new(), anchors: FxHashMap::default(), aliased: 0, root: None, node };
+    let mut builder = Builder {
+        first_line,
+        open: Vec::new(),
+        anchors: FxHashMap::default(),
+        aliased: 0,
+        root: None,
+        had_nodes: false,
+        node,
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
-            let at = builder.place(error.marker().line(), error.marker().col(), 1);
+            // What is missing at the end is missing on the last line, wherever the scanner looks for it.
+            let (last, end) = last_place(text);
+            let (line, column) = (error.marker().line(), error.marker().col());
+            let at = match line > last {
+                true => builder.place(last, end, 1),
+                false => builder.place(line, column, 1),
+            };
             // The scanner looks ahead, so its own limit may be met before ours.
             if error.info().contains("recursion limit") {
                 return too_deep(at);
@@ -46,6 +59,15 @@ pub(crate) fn parse<'s>(
     Ok(builder.root.unwrap_or(Tree { at: Span { line: first_line, column: 1, length: 1 }, kind: Kind::Null }))
 }
 
+/// The last line of a text that is not empty, from 1, and its length in characters.
+fn last_place(text: &str) -> (usize, usize) {
+    let text = text.trim_end_matches(['\r', '\n']);
+    let line = text.rsplit(['\r', '\n']).next().unwrap_or_default();
+    let mut breaks = text.bytes().zip(text.bytes().skip(1).chain([0]));
+    let ends = |(byte, next): &(u8, u8)| *byte == b'\n' || (*byte == b'\r' && *next != b'\n');
+    (breaks.by_ref().filter(ends).count() + 1, line.chars().count())
+}
+
 /// Plain values of a YAML or JSON text.
 pub(crate) fn values(text: &str) -> Result<serde_json::Value, String> {
     serde_yaml::from_str(text).map_err(|error| error.to_string())
@@ -57,6 +79,8 @@ struct Builder<'s, 'n> {
     anchors: FxHashMap<usize, Tree<'s>>,
     aliased: usize,
     root: Option<Tree<'s>>,
+    /// Whether the pipe's map had its nodes already: a second list of them is a fault, and nothing of it counts.
+    had_nodes: bool,
     node: &'n mut dyn FnMut(Tree<'s>),
 }
 
@@ -147,27 +171,28 @@ impl<'s> Builder<'s, '_> {
 
     /// Whether what ends now is a node of the pipe.
     fn in_nodes(&self) -> bool {
-        let [
-            Open { kind: Kind::Map(before), key: Some(key), .. },
-            Open { kind: Kind::List(_), anchor: 0, .. },
-        ] = self.open.as_slice()
+        let [Open { kind: Kind::Map(_), key: Some(key), .. }, Open { kind: Kind::List(_), anchor: 0, .. }] =
+            self.open.as_slice()
         else {
             return false;
         };
-        // A second list of them is a fault, and nothing of it counts.
-        key.is_key(NODES) && !before.iter().any(|(key, _)| key.is_key(NODES))
+        !self.had_nodes && key.is_key(NODES)
     }
 
     fn put(&mut self, tree: Tree<'s>) {
         if self.in_nodes() {
             return (self.node)(tree);
         }
+        let is_pipe = self.open.len() == 1;
         match self.open.last_mut() {
             None => self.root = Some(tree),
             Some(Open { kind: Kind::List(items), .. }) => items.push(tree),
             Some(Open { kind: Kind::Map(entries), key, .. }) => match key.take() {
                 None => *key = Some(tree),
-                Some(key) => entries.push((key, tree)),
+                Some(key) => {
+                    self.had_nodes |= is_pipe && key.is_key(NODES);
+                    entries.push((key, tree));
+                }
             },
             Some(Open { kind: Kind::Null | Kind::Scalar { .. }, .. }) => {}
         }
@@ -199,6 +224,7 @@ fn merge(kind: &mut Kind<'_>) {
     };
     let Some(at) = entries.iter().position(|(key, value)| is_merge(key) && can_merge(value)) else { return };
     let (_, merged) = entries.remove(at);
+    let mut own: FxHashSet<String> = entries.iter().map(|(key, _)| key.key_text()).collect();
     let maps = match merged.kind {
         Kind::List(items) => items,
         _ => vec![merged],
@@ -206,7 +232,7 @@ fn merge(kind: &mut Kind<'_>) {
     for map in maps {
         let Kind::Map(others) = map.kind else { continue };
         for (key, value) in others {
-            if !entries.iter().any(|(own, _)| own.key_text() == key.key_text()) {
+            if own.insert(key.key_text()) {
                 entries.push((key, value));
             }
         }
@@ -295,6 +321,14 @@ mod tests {
     #[test]
     fn an_alias_of_what_contains_it_is_refused() {
         assert!(whole("a: &a [*a]").is_err());
+    }
+
+    #[test]
+    fn what_is_missing_at_the_end_is_told_on_the_last_line() {
+        for text in ["name: x\r\nnodes", "name: x\nnodes\n\n", "name: x\rnodes"] {
+            let fault = parse(text, 5, &mut |_| {}).unwrap_err();
+            assert_eq!(fault.at.map(|at| (at.line, at.column)), Some((6, 6)), "{text:?}: {fault:?}");
+        }
     }
 
     #[test]

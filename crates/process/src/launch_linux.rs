@@ -23,10 +23,10 @@ use libc::{c_char, c_int, c_void};
 use rustix::{
     fs::{OFlags, fcntl_setfl},
     pipe::{PipeFlags, pipe_with},
-    process::Pid,
+    process::{Pid, Resource, Rlimit, setrlimit},
 };
 
-use crate::{Environment, Spec, find_program, signals::HANDLED};
+use crate::{Environment, Spec, files, find_program, signals::HANDLED};
 
 /// The child makes a dozen system calls on it, and no signal reaches it there: some hundred bytes would do.
 const STACK: usize = 32 * 1024;
@@ -79,6 +79,7 @@ impl Launcher {
             arguments: arguments.as_ptr(),
             environment: environment.as_ptr(),
             streams: [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
+            open_files: files::limit_before(),
             error: 0,
         };
         let pid = spawn(&mut self.stack, plan)?;
@@ -165,6 +166,8 @@ struct Plan {
     arguments: *const *const c_char,
     environment: *const *const c_char,
     streams: [c_int; 3],
+    /// The limit of open files, if it is not this process's.
+    open_files: Option<Rlimit>,
     /// Why it could not become the program; 0 if it has.
     error: c_int,
 }
@@ -218,7 +221,7 @@ extern "C" fn become_program(plan: *mut c_void) -> c_int {
     let plan = plan.cast::<Plan>();
     // SAFETY: `plan` is the parent's, which waits. Everything called here is async-signal-safe and allocates nothing.
     unsafe {
-        let Plan { program, cwd, arguments, environment, streams, .. } = &*plan;
+        let Plan { program, cwd, arguments, environment, streams, open_files, .. } = &*plan;
         let prepared = || {
             // Before signals are let in: a handler would run in the parent's memory. The runtime ignores SIGPIPE for this
             // process; a child has the usual behaviour.
@@ -226,6 +229,10 @@ extern "C" fn become_program(plan: *mut c_void) -> c_int {
                 if libc::signal(signal, libc::SIG_DFL) == libc::SIG_ERR {
                     return false;
                 }
+            }
+            if let Some(limit) = open_files {
+                // It is one that this process had: where it can't be had any more, more files do little harm.
+                let _ = setrlimit(Resource::Nofile, *limit);
             }
             let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
             libc::sigemptyset(none.as_mut_ptr());

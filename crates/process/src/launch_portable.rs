@@ -16,7 +16,7 @@ use rustix::{
     process::Pid,
 };
 
-use crate::{Spec, spawn::command};
+use crate::{Spec, files::as_before, spawn::command};
 
 /// A process that was started, and the reading ends of its standard output and error, which
 /// never block.
@@ -37,14 +37,20 @@ impl Launcher {
     /// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
     #[expect(clippy::unused_self, reason = "elsewhere there is something to keep")]
     pub(crate) fn launch(&mut self, spec: &Spec, stdin: &File) -> io::Result<Launched> {
+        // They are made beforehand, because the limit of open files is lower while the child is.
+        let (stdout, out) = io::pipe()?;
+        let (stderr, err) = io::pipe()?;
+        // A new pipe has no other flags that could be lost.
+        fcntl_setfl(&stdout, OFlags::NONBLOCK)?;
+        fcntl_setfl(&stderr, OFlags::NONBLOCK)?;
         let mut command = command(&spec.program);
         command
             .args(&spec.args)
             .current_dir(&spec.cwd)
             .env_clear()
             .stdin(Stdio::from(stdin.try_clone()?))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(out)
+            .stderr(err)
             .process_group(0);
         for entry in &spec.environment.base.entries {
             let mut parts = entry.as_bytes().splitn(2, |&b| b == b'=');
@@ -54,20 +60,12 @@ impl Launcher {
         for (name, value) in &spec.environment.own {
             command.env(name, value);
         }
-        let mut child = command.spawn()?;
-        let missing = || io::Error::other("the child has no pipe");
-        let mut launched = || {
-            let (stdout, stderr) =
-                (child.stdout.take().ok_or_else(missing)?, child.stderr.take().ok_or_else(missing)?);
-            // A new pipe has no other flags that could be lost.
-            fcntl_setfl(&stdout, OFlags::NONBLOCK)?;
-            fcntl_setfl(&stderr, OFlags::NONBLOCK)?;
-            let pid = Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?;
-            Ok(Launched { pid, stdout: stdout.into(), stderr: stderr.into() })
-        };
-        launched().inspect_err(|_| {
-            // Nobody would know of it.
-            let _ = child.kill().and_then(|()| child.wait());
+        let child = as_before(|| command.spawn())?;
+        let missing = || io::Error::other("the child has no process id");
+        Ok(Launched {
+            pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
+            stdout: stdout.into(),
+            stderr: stderr.into(),
         })
     }
 }

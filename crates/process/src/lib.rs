@@ -7,6 +7,7 @@
 
 mod capture;
 mod directory;
+mod files;
 mod mask;
 mod signals;
 mod spawn;
@@ -22,6 +23,7 @@ mod launch;
 
 pub use capture::{Captured, Sink};
 pub use directory::Directory;
+pub use files::{open_files_limit, processes_limit, raise_open_files};
 pub use kin::end_marked;
 pub use mask::{HIDDEN, LONGEST_SECRET, Mask, MaskError, Masker, SHORTEST_SECRET};
 pub use signals::{Interruptible, Signal, Waker};

@@ -24,7 +24,7 @@ use crate::{
     anchor,
     cancel::{forget_request, requested_by},
     decision::take_answers,
-    remove_run,
+    files, remove_run,
     run::Run,
     secrets, workspace,
 };
@@ -100,6 +100,7 @@ pub fn begin(
     mut ids: Box<dyn IdGen>,
 ) -> Result<Beginning, RunError> {
     let NewRun { volume, pipe, inputs, workspace, recording, runs } = new;
+    let (jobs, few_files) = files::room(jobs(options, &pipe), pipe.nodes().len())?;
     let programs = if recording.is_some() { Programs::Played } else { Programs::Needed };
     let roster = Roster::new(&pipe, &volume, options, programs, &|_| true)?;
     // A test case is what was recorded, whatever hooks would say of it now.
@@ -132,7 +133,6 @@ pub fn begin(
         let _ = remove_run(&volume, &run);
     })?;
     let log = LogWriter::begin(log, id, ids).below_new(new_entries);
-    let jobs = jobs(options, &pipe);
     let started = PipeStarted {
         pipe: pipe.name().as_str().into(),
         version: Some(pipe.version()),
@@ -145,7 +145,7 @@ pub fn begin(
         by: Some(options.by.clone()),
         distro_version: None,
     };
-    let mut warnings: Vec<String> = choice.warning.into_iter().collect();
+    let mut warnings: Vec<String> = choice.warning.into_iter().chain(few_files).collect();
     warnings.extend(roster.warnings(&pipe));
     Ok(Beginning {
         volume,

@@ -9,6 +9,7 @@ mod case;
 mod decide;
 mod decision;
 mod error;
+mod files;
 mod outputs;
 mod recorded;
 mod resume;

@@ -15,7 +15,7 @@ use crate::{
     Beginning, Options, RunDir, RunError, Volume,
     agents::{Programs, Roster, commands},
     begin::{host, jobs, make_directories, raw},
-    secrets, workspace,
+    files, secrets, workspace,
 };
 
 /// How long what a dead runner left has to end by itself.
@@ -151,12 +151,14 @@ impl OwnedResumption {
         let kept: HashSet<&NodeId> =
             plan.iter().filter(|step| step.action == PlanAction::Keep).map(|step| &step.node_id).collect();
         let runs = |node: &Node| !kept.contains(&node.id);
+        let (jobs, few_files) = files::room(jobs(options, &pipe), pipe.nodes().len())?;
         let roster = Roster::new(&pipe, &volume, options, Programs::Needed, &runs)?;
         let hooks = Config::load(&volume.place("hooks.toml"))?;
         let secrets = secrets::read(&pipe, &volume, options, &|_| true)?;
         let none = omne_pipe::Values::default();
         secrets::check_sight(secrets.as_deref(), changed.then_some(&*pipe), &none, &volume)?;
         let mut warnings = roster.warnings(&pipe);
+        warnings.extend(few_files);
         let left = end_marked(&run_mark(&run.id), GRACE);
         if left > 0 {
             warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
@@ -187,7 +189,6 @@ impl OwnedResumption {
             host: Some(host(options)),
             by: Some(options.by.clone()),
         };
-        let jobs = jobs(options, &pipe);
         let inputs = state.inputs().clone();
         let first = resumed.into();
         Ok(Beginning {

@@ -442,7 +442,10 @@ impl Run<'_> {
                 (aborted.into(), Outcome::Aborted)
             }
             Some(Stop::RunTimeout(limit)) => {
-                let cause = format!("the run took longer than {}", format_duration(limit));
+                let cause = format!(
+                    "the run took longer than {}; the pipe's `timeout` sets the limit",
+                    format_duration(limit)
+                );
                 (decide::aborted(&self.state, Some(cause), duration_ms).into(), Outcome::Aborted)
             }
             Some(Stop::Refused(why)) => {

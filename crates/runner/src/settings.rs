@@ -56,11 +56,13 @@ pub enum Anchor {
 pub struct Limits {
     /// The most bytes that one attempt may print.
     pub output_bytes: u64,
+    /// The most nodes that a pipe may have.
+    pub nodes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { output_bytes: 1 << 30 }
+        Self { output_bytes: 1 << 30, nodes: 1_000_000 }
     }
 }
 
@@ -154,6 +156,7 @@ mod tests {
     fn all_settings_are_optional_and_unknown_ones_are_errors() {
         let load = |text: &str| toml::from_str::<Settings>(text);
         assert_eq!(load("").unwrap().limits.output_bytes, 1 << 30);
+        assert_eq!(load("[limits]\nnodes = 7").unwrap().limits.nodes, 7);
         let settings = load("jobs = 3\ndurability = \"strict\"\n[limits]\noutput_bytes = 10").unwrap();
         assert_eq!((settings.jobs.unwrap().get(), settings.limits.output_bytes), (3, 10));
         assert_eq!(settings.durability, Durability::Strict);

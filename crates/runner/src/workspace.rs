@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -157,7 +158,19 @@ fn inside(tree: &Path, below: &Path) -> PathBuf {
     }
 }
 
+/// Lets one process at a time change the worktrees of a volume: git reads the entries of all others meanwhile, and fails
+/// on one that is not whole yet. The lock goes with what is returned.
+fn alone(volume: &Volume) -> Option<File> {
+    let directory = volume.place("wt");
+    std::fs::create_dir_all(&directory).ok()?;
+    let directory = File::open(directory).ok()?;
+    // Where there are no locks git is asked all the same.
+    directory.lock().ok()?;
+    Some(directory)
+}
+
 fn add_worktree(volume: &Volume, tree: &Path, commit: &str, withheld: &[&str]) -> Result<(), WorkspaceError> {
+    let _alone = alone(volume);
     let args = [OsStr::new("worktree"), OsStr::new("add"), OsStr::new("--detach"), OsStr::new("--quiet")];
     let args: Vec<&OsStr> = args.into_iter().chain([tree.as_os_str(), OsStr::new(commit)]).collect();
     let output = git_without(volume.root(), &args, withheld).map_err(WorkspaceError::Run)?;
@@ -211,6 +224,7 @@ pub(crate) fn remove(volume: &Volume, run: &RunId) -> Result<(), WorkspaceError>
     }
     let args = [OsStr::new("worktree"), OsStr::new("remove"), OsStr::new("--force"), OsStr::new("--force")];
     let args: Vec<&OsStr> = args.into_iter().chain([tree.as_os_str()]).collect();
+    let _alone = alone(volume);
     match git(volume.root(), &args) {
         Ok(output) if output.status.success() => Ok(()),
         // A repository that is gone or was moved has nothing to say about it.

@@ -62,3 +62,47 @@ fn a_pattern_that_matches_nothing_removes_nothing() {
     assert_eq!(redact::lines(&b"abc\n"[..], &redactor, &mut out).unwrap(), 0);
     assert!(Redactor::new(["("]).is_err());
 }
+
+/// The memory of this process in KiB at its most; 0 where nobody tells.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn headers_that_are_bombs_take_no_memory() {
+    use tar::EntryType::{GNULongName, XHeader};
+    for kind in [GNULongName, XHeader] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let encoder = zstd::Encoder::new(file.reopen().unwrap(), LEVEL).unwrap();
+        let mut archive = tar::Builder::new(encoder);
+        let mut header = tar::Header::new_gnu();
+        let length = 64 << 20;
+        header.set_size(length);
+        header.set_entry_type(kind);
+        header.set_cksum();
+        archive.append(&header, io::repeat(b'a').take(length)).unwrap();
+        archive.into_inner().unwrap().finish().unwrap();
+        assert!(file.as_file().metadata().unwrap().len() < 1 << 20);
+        let before = peak();
+        let error = unpack(file.path()).unwrap_err().to_string();
+        assert!(error.contains("longer than any is"), "{error}");
+        assert!(peak() < before + 40_000, "{before} KiB before, {} after", peak());
+    }
+}
+
+#[test]
+fn long_names_are_unpacked_as_they_were_packed() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/logs/completed.jsonl");
+    fs::copy(log, directory.path().join(LOG)).unwrap();
+    let name = format!("{}.out", "n".repeat(200));
+    fs::create_dir(directory.path().join(NODES)).unwrap();
+    fs::write(directory.path().join(NODES).join(&name), "hi").unwrap();
+    let mut packed = Vec::new();
+    bundle(&RunId::new(RUN).unwrap(), directory.path(), &Redactor::default(), &mut packed).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), packed).unwrap();
+    assert_eq!(fs::read_to_string(unpack(file.path()).unwrap().nodes().join(name)).unwrap(), "hi");
+}

@@ -243,10 +243,11 @@ impl Doctor {
                 self.add("volume", Health::Error, "`.omne/` can not be written", Some(help));
             }
         }
-        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        // A run takes all that it may have.
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
         if let Some(files) = files.filter(|files| *files < FEW_FILES) {
             let detail = format!("{files} files may be open at once");
-            self.add("limits", Health::Warning, detail, Some("raise it: `ulimit -n 1024`"));
+            self.add("limits", Health::Warning, detail, Some("raise it: `ulimit -Hn 1024`"));
         }
     }
 

@@ -50,6 +50,8 @@ const SETTINGS: &str = "\
 # [limits]
 # The most bytes that one attempt may print.
 # output_bytes = 1073741824
+# The most nodes that a pipe may have.
+# nodes = 1000000
 ";
 
 pub(super) fn init(args: &args::Init, context: &Context) -> Result<ExitCode> {

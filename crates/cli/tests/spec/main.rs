@@ -10,6 +10,7 @@ mod cases;
 mod ends;
 mod hooks;
 mod inspect;
+mod limits;
 mod loops;
 mod people;
 mod privacy;

@@ -66,6 +66,30 @@ fn names_that_could_be_paths_never_leave_the_decoder() {
 }
 
 #[test]
+fn a_field_of_the_envelope_that_stands_twice_is_refused_in_every_event() {
+    let skipped = line(&record(1, NodeSkipped { node_id: node("a"), reason: "no".into() }));
+    let spawned =
+        line(&record(1, NodeSpawned { node_id: node("a"), attempt: 1, pid: 7, program: "sh".into() }));
+    for written in [skipped, spawned] {
+        assert!(Decoder::new().decode(written.as_bytes()).is_ok());
+        let twice = written.replace("\"node_id\"", "\"run_id\":\"q-01kahj5zz0000000000000000b\",\"node_id\"");
+        assert!(Decoder::new().decode(twice.as_bytes()).is_err(), "{twice}");
+    }
+}
+
+#[test]
+fn a_time_that_is_out_of_range_is_the_same_by_either_way() {
+    let spawned = NodeSpawned { node_id: node("a"), attempt: 1, pid: 7, program: "sh".into() };
+    let line = line(&record(1, spawned));
+    for time in ["1969-12-31T23:59:58.250Z", "9999-12-30T22:00:00.999Z"] {
+        let quick = line.replace("2026-11-20T10:00:00.123Z", time);
+        let general = quick.replacen('{', "{ ", 1);
+        let at = |text: &str| Decoder::new().decode(text.as_bytes()).unwrap().line.at();
+        assert_eq!(at(&quick), at(&general), "{time}");
+    }
+}
+
+#[test]
 fn the_schema_knows_every_type() {
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
     let types: Vec<&str> = schema["allOf"]

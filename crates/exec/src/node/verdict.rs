@@ -5,6 +5,7 @@ use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Durat
 use omne_events::{ErrorKind, NodeError, NodeFailed, NodeId, Usage, beginning, milliseconds};
 use omne_pipe::format_duration;
 use omne_process::Ended;
+use rustix::io::Errno;
 use smol_str::SmolStr;
 
 use crate::port::EndReason;
@@ -98,7 +99,9 @@ pub(crate) fn of_cause(cause: Cause, tail: &str) -> Failure {
 
 /// It printed more than it may.
 pub(crate) fn of_output_limit(output_limit: u64) -> Failure {
-    let message = format!("it printed more than {output_limit} bytes; `limits.output_bytes` sets the limit");
+    let message = format!(
+        "it printed more than {output_limit} bytes; `limits.output_bytes` in `.omne/omne.toml` sets the limit"
+    );
     Failure::new(ErrorKind::OutputLimit, message)
 }
 
@@ -121,12 +124,29 @@ pub(crate) fn of_spawn(error: &io::Error, cwd: &std::path::Path, program: &std::
     } else if error.kind() == io::ErrorKind::ArgumentListTooLong {
         "the script and the environment together are more than the kernel takes; give large values by file"
             .to_owned()
-    } else if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
-        "too many open files; raise the limit (`ulimit -n`) or lower `--jobs`".to_owned()
+    } else if is(error, Errno::MFILE) {
+        let limit = omne_process::open_files_limit().unwrap_or_default();
+        format!(
+            "{limit} files are open, and no more may be: raise the limit (`ulimit -Hn`), or lower `--jobs`"
+        )
+    } else if is(error, Errno::NFILE) {
+        "too many files are open on this machine: raise the limit (`fs.file-max`), or lower `--jobs`"
+            .to_owned()
+    } else if is(error, Errno::AGAIN) {
+        let limit = omne_process::processes_limit();
+        let limit = limit.map_or_else(String::new, |limit| format!(" ({limit} for this user)"));
+        format!(
+            "no more processes may be started{limit}: raise the limit (`ulimit -u`, or that of the container), or \
+             lower `--jobs`"
+        )
     } else {
         format!("cannot start `{}`: {error}", program.display())
     };
     Failure::new(ErrorKind::SpawnFailed, message)
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
 /// The last part of a text that fits, cut at a character. The beginning says what happened, so its first line stays.

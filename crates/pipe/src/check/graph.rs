@@ -2,7 +2,7 @@
 
 use omne_dag::{Graph, NodeIx, TriggerRule};
 
-use super::{Draft, Index};
+use super::{Draft, Index, SUGGESTIONS};
 use crate::{
     codes::Code,
     fields::{Faults, suggest},
@@ -11,8 +11,6 @@ use crate::{
 
 /// Each node's dependencies, those that exist.
 pub(super) fn dependencies(drafts: &[Draft], index: &Index, faults: &mut Faults) -> Vec<Vec<NodeIx>> {
-    // A search for a similar name looks at every node, so only the first few faults get one.
-    const SUGGESTIONS: usize = 20;
     let mut suggestions = 0;
     let mut all = Vec::with_capacity(drafts.len());
     for (place, draft) in drafts.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Declarations of inputs.
 
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use crate::{
@@ -27,6 +28,8 @@ pub(super) fn declarations(fields: &Fields<'_>, faults: &mut Faults) -> Vec<Inpu
         }
     };
     let mut declarations: Vec<InputDeclaration> = Vec::with_capacity(entries.len());
+    // By what they have in common with their variables.
+    let mut taken: FxHashMap<String, String> = FxHashMap::default();
     for (key, value) in entries {
         let name = key.key_text();
         if !is_key(&name) {
@@ -34,13 +37,16 @@ pub(super) fn declarations(fields: &Fields<'_>, faults: &mut Faults) -> Vec<Inpu
             fault.with_help("use letters, digits and `_`, and begin with a letter or `_`");
             continue;
         }
-        if let Some(other) = declarations.iter().find(|other| other.key.eq_ignore_ascii_case(&name)) {
+        if let Some(other) = taken.get(&name.to_ascii_lowercase()) {
             let variable = crate::input_variable(&name);
-            let message = format!("the inputs `{}` and `{name}` would both be `{variable}`", other.key);
+            let message = format!("the inputs `{other}` and `{name}` would both be `{variable}`");
             faults.add(Code::BadInputKey, key.at, message).with_help("rename one of them");
             continue;
         }
-        declarations.extend(declaration(&name, value, faults));
+        if let Some(declared) = declaration(&name, value, faults) {
+            taken.insert(name.to_ascii_lowercase(), name);
+            declarations.push(declared);
+        }
     }
     declarations
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use omne_dag::TriggerRule;
 use omne_events::{ErrorKind, NodeId};
+use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
 use super::{Draft, Scope, Use, bad_name, bash, locate, top};
@@ -285,11 +286,12 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
         return Vec::new();
     };
     let mut variables: Vec<(String, String)> = Vec::with_capacity(entries.len());
+    let mut names = FxHashSet::default();
     for (key, value) in entries {
         let name = key.key_text();
         if let Some((message, help)) = bad_variable(&name) {
             faults.add(Code::BadEnvironment, key.at, message).with_help(help);
-        } else if variables.iter().any(|(other, _)| *other == name) {
+        } else if !names.insert(name.clone()) {
             faults.add(Code::DuplicateKey, key.at, format!("the variable `{name}` stands twice"));
         }
         match &value.kind {

@@ -1,8 +1,11 @@
 //! The names in prompts and conditions.
 
-use omne_dag::Graph;
+use std::cell::{Cell, RefCell};
 
-use super::{Draft, Index, Scope, Use, locate};
+use omne_dag::{Graph, NodeIx};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Draft, Index, SUGGESTIONS, Scope, Use, locate};
 use crate::{
     codes::Code,
     fields::{Faults, suggest},
@@ -20,22 +23,29 @@ pub(super) fn check(
     source: &Source,
     faults: &mut Faults,
 ) {
+    let input_keys: FxHashSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
+    let suggestions = Cell::new(0);
+    let below = Below(RefCell::default());
     for (place, draft) in drafts.iter().enumerate() {
-        let ancestors = std::cell::OnceCell::new();
         let is_ancestor = |id: &str| {
             // In a ring nobody can say who comes first; the ring is the fault.
             let Some(graph) = graph else { return true };
-            let of = ancestors.get_or_init(|| graph.ancestors(omne_dag::NodeIx::new(place)));
-            index.get(id).is_some_and(|ix| of[ix.place()])
+            index.get(id).is_some_and(|ix| below.has(graph, *ix, NodeIx::new(place)))
         };
         for Use { name, at, scope, command } in &draft.names {
-            let known = Known { inputs, index, scope: *scope, is_ancestor: &is_ancestor };
-            let before = faults.0.len();
+            let known = Known {
+                input_keys: &input_keys,
+                index,
+                scope: *scope,
+                is_ancestor: &is_ancestor,
+                suggestions: &suggestions,
+            };
+            let before = faults.list.len();
             match command {
                 None => known.check(name, |needle| locate(source, *at, needle), faults),
                 Some(command) => {
                     known.check(name, |_| *at, faults);
-                    for fault in &mut faults.0[before..] {
+                    for fault in &mut faults.list[before..] {
                         fault.message = format!("in the command `{command}`: {}", fault.message);
                     }
                 }
@@ -46,13 +56,40 @@ pub(super) fn check(
 
 /// What a template may name.
 struct Known<'a> {
-    inputs: &'a [InputDeclaration],
+    input_keys: &'a FxHashSet<&'a str>,
     index: &'a Index,
     scope: Scope,
     is_ancestor: &'a dyn Fn(&str) -> bool,
+    /// How many similar names were looked for.
+    suggestions: &'a Cell<usize>,
+}
+
+/// What depends on nodes that templates name: many may name the same one.
+struct Below(RefCell<FxHashMap<NodeIx, Vec<bool>>>);
+
+impl Below {
+    /// Whether `node` depends on `on`, directly or not.
+    fn has(&self, graph: &Graph, on: NodeIx, node: NodeIx) -> bool {
+        /// How many nodes' are kept at once.
+        const KEPT: usize = 16;
+        if graph.dependencies(node).contains(&on) {
+            return true;
+        }
+        let mut kept = self.0.borrow_mut();
+        if kept.len() >= KEPT && !kept.contains_key(&on) {
+            kept.clear();
+        }
+        kept.entry(on).or_insert_with(|| graph.descendants([on]))[node.place()]
+    }
 }
 
 impl Known<'_> {
+    /// The candidate that `text` is probably a misspelling of.
+    fn near<'c>(&self, text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+        self.suggestions.set(self.suggestions.get() + 1);
+        (self.suggestions.get() <= SUGGESTIONS).then(|| suggest(text, candidates)).flatten()
+    }
+
     fn check(&self, name: &Name, locate: impl Fn(&str) -> Span, faults: &mut Faults) {
         match name {
             Name::AllInputs | Name::AllNodes | Name::RunId => {}
@@ -63,10 +100,10 @@ impl Known<'_> {
                 fault.with_help("remove it, or make the node a `loop`");
             }
             Name::Input(key) => {
-                if !self.inputs.iter().any(|input| input.key == *key) {
+                if !self.input_keys.contains(key.as_str()) {
                     let message = format!("the pipe has no input `{key}`");
                     let fault = faults.add(Code::UnknownName, locate(key), message);
-                    match suggest(key, self.inputs.iter().map(|input| input.key.as_str())) {
+                    match self.near(key, self.input_keys.iter().copied()) {
                         Some(near) => fault.with_help(format!("did you mean `{near}`?")),
                         None => fault.with_help("declare it under `inputs`"),
                     }
@@ -76,7 +113,7 @@ impl Known<'_> {
                 if !self.index.contains_key(id.as_str()) {
                     let fault =
                         faults.add(Code::UnknownName, locate(id), format!("the pipe has no node `{id}`"));
-                    match suggest(id, self.index.keys().map(omne_events::NodeId::as_str)) {
+                    match self.near(id, self.index.keys().map(omne_events::NodeId::as_str)) {
                         Some(near) => fault.with_help(format!("did you mean `{near}`?")),
                         None => fault.with_help("an id with `-` or `.` is written `nodes['my-id']`"),
                     }

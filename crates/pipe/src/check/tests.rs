@@ -60,8 +60,9 @@ fn every_code_has_a_fixture_that_shows_it() {
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap().to_uppercase())
         .collect();
-    // A file of more than 32 MiB is made in a test of its own, not kept.
-    for code in Code::ALL.iter().filter(|code| **code != Code::TooLarge) {
+    // What takes a large file is made in tests of its own, not kept.
+    let large = [Code::TooLarge, Code::TooManyNodes, Code::TooManyFaults];
+    for code in Code::ALL.iter().filter(|code| !large.contains(code)) {
         assert!(names.iter().any(|name| name.starts_with(code.as_str())), "{} has no fixture", code.as_str());
     }
 }
@@ -224,4 +225,48 @@ fn the_names_in_a_commands_text_are_checked_where_the_pipe_names_it() {
     assert_eq!(messages("Plan {{ inputs.wat }}"), ["6:in the command `plan`: the pipe has no input `wat`"]);
     assert_eq!(messages("{{ nodes.b.output }}"), ["6:in the command `plan`: the pipe has no node `b`"]);
     assert_eq!(messages("---\nx: y\n"), ["6:the command `plan` can not be used"]);
+}
+
+/// Lets pipes have two nodes.
+struct Two;
+
+impl Lookup for Two {
+    fn gate(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn command(&self, _: &str) -> Result<Option<std::sync::Arc<crate::Command>>, String> {
+        Ok(None)
+    }
+    fn secret(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn most_nodes(&self) -> usize {
+        2
+    }
+}
+
+#[test]
+fn more_nodes_than_there_may_be_are_one_fault_that_names_the_limit() {
+    let pipe = |nodes: usize| {
+        let nodes: String = (0..nodes).map(|n| format!("- {{id: n{n}, bash: make}}\n")).collect();
+        let source = Source::new("p.yaml", format!("name: p\nversion: 1\nnodes:\n{nodes}").into()).unwrap();
+        check(&source, &Two)
+    };
+    assert!(pipe(2).pipe.is_some());
+    let checked = pipe(5);
+    assert!(checked.pipe.is_none());
+    let [fault] = checked.diagnostics.as_slice() else { panic!("{:?}", checked.diagnostics) };
+    assert_eq!((fault.code, fault.at.unwrap().line), (Code::TooManyNodes, 6));
+    assert!(fault.message.contains("2 nodes") && fault.advice().contains("limits.nodes"), "{fault:?}");
+}
+
+#[test]
+fn of_very_many_faults_the_last_ones_are_counted() {
+    let keys: String = (0..10_500).map(|n| format!("k{n}: v\n")).collect();
+    let text = format!("name: p\nversion: 1\n{keys}nodes: [{{id: a, bash: make}}]\n");
+    let checked = check(&Source::new("p.yaml", text.into()).unwrap(), &NoLookup);
+    assert!(checked.pipe.is_none());
+    assert_eq!(checked.diagnostics.len(), 10_001);
+    let counted = checked.diagnostics.iter().find(|fault| fault.code == Code::TooManyFaults).unwrap();
+    assert_eq!(counted.message, "and 500 errors more");
 }
