@@ -242,15 +242,6 @@ fn execute_recorded(
     log.sync_in_background(durability, &places.workspace, Box::new(move || waker.wake()))?;
 
     state.expect(pipe);
-    let mut first = first;
-    if let Some(secrets) = &secrets {
-        secrets.hide_in_event(&mut first);
-    }
-    let record = log.append(clock.now(), first)?;
-    state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;
-    log.flush()?;
-    observer.wrote(&[record], log.last_batch(), &state);
-
     let cancelled_by = || requested_by(&run);
     let answers = || take_answers(&run);
     let hooks = || {
@@ -278,7 +269,7 @@ fn execute_recorded(
         roster,
         secrets,
     };
-    let ended = going.drive()?;
+    let ended = going.drive(first)?;
     // A run that waits has not finished.
     if options.settings.anchor == Some(Anchor::Git)
         && ended.0 != Outcome::Parked

@@ -111,6 +111,8 @@ struct Queues {
     ready: BinaryHeap<Reverse<NodeIx>>,
     /// May start once the log is on disk up to that event.
     held: Vec<(u64, Fired)>,
+    /// Nodes whose end is worth to be waited for and is not on disk, with the event that tells of it, the last one last.
+    unsynced: Vec<(u64, NodeIx)>,
     /// Will be tried again at that time.
     retries: BinaryHeap<Reverse<(Duration, NodeIx)>>,
     identities: Identities,
@@ -125,8 +127,16 @@ struct Queues {
 }
 
 impl Run<'_> {
-    /// Drives the run to its end. The state has taken in what is in the log.
-    pub(crate) fn drive(mut self) -> Result<(Outcome, RunState), RunError> {
+    /// Drives the run to its end, beginning with the event that says how it begins. The state has taken in what is in the
+    /// log.
+    pub(crate) fn drive(mut self, first: Event) -> Result<(Outcome, RunState), RunError> {
+        let first = self.put(first)?;
+        match first.event {
+            // What an earlier runner wrote may not be on disk yet, and what follows from it is about to begin.
+            Event::PipeResumed(_) => self.log.flush_and_sync()?,
+            _ => self.log.flush()?,
+        }
+        self.observer.wrote(&[first], self.log.last_batch(), &self.state);
         let Some(pipe) = self.state.pipe().cloned() else {
             return Err(RunError::Plan(omne_replay::PlanError::NoDefinition));
         };
@@ -135,6 +145,7 @@ impl Run<'_> {
             approved: VecDeque::new(),
             ready: BinaryHeap::new(),
             held: Vec::new(),
+            unsynced: Vec::new(),
             retries: BinaryHeap::new(),
             identities: Identities::new(&pipe, self.roster.commands.clone()),
             visible: Visible::new(pipe.nodes().len()),
@@ -171,8 +182,10 @@ impl Run<'_> {
 
     /// Takes in what the last events made possible, up to what the disk has confirmed.
     fn release(&mut self, queues: &mut Queues) -> Result<(), RunError> {
+        // Asked for even if nobody waits: a run does not go on when its log can't be brought to disk.
+        let durable = self.log.durable()?;
+        queues.unsynced.retain(|(seq, _)| *seq > durable);
         if !queues.held.is_empty() {
-            let durable = self.log.durable()?;
             let held = std::mem::take(&mut queues.held);
             let (free, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|(seq, _)| *seq <= durable);
             queues.held = held;
@@ -191,7 +204,29 @@ impl Run<'_> {
         }
     }
 
+    /// The event that has to be on disk before a node may start, or be skipped: the last one by which something that it
+    /// depends on ended and that was worth to be waited for.
+    fn waits_for(&self, queues: &Queues, node: NodeIx) -> Option<u64> {
+        let latest = queues.unsynced.last().map(|(seq, _)| *seq)?;
+        let ended = |dependency: NodeIx| queues.unsynced.iter().rfind(|(_, node)| *node == dependency);
+        let mut until = None;
+        for &dependency in self.state.pipe()?.graph().dependencies(node) {
+            match self.state.node(dependency).phase {
+                // What never ran depends on something itself, and so on; no need to look for what it was.
+                NodePhase::Skipped | NodePhase::Blocked => return Some(latest),
+                _ => until = until.max(ended(dependency).map(|(seq, _)| *seq)),
+            }
+        }
+        until
+    }
+
     fn take(&mut self, queues: &mut Queues, fired: Fired) -> Result<(), RunError> {
+        if let Fired::Ready(node) | Fired::Skip(node, _) = fired
+            && let Some(seq) = self.waits_for(queues, node)
+        {
+            queues.held.push((seq, fired));
+            return Ok(());
+        }
         match fired {
             Fired::Blocked(_) => Ok(()),
             Fired::Ready(node) => self.consider(queues, node),
@@ -275,7 +310,8 @@ impl Run<'_> {
         let retry = queues.retries.peek().map(|Reverse((due, _))| due.saturating_sub(now));
         let over = deadline.filter(|_| queues.stop.is_none()).map(|(due, _)| due.saturating_sub(now));
         let tick = self.observer.tick(&self.state);
-        let asked = match self.ask_timeout {
+        // Who stops takes no answers any more, nor defaults.
+        let asked = match self.ask_timeout.filter(|_| queues.stop.is_none()) {
             Some(_) => self.waiting().into_iter().filter_map(|(_, left)| left).min(),
             None => None,
         };
@@ -364,28 +400,30 @@ impl Run<'_> {
             _ => {}
         }
         let failed_for_good = matches!(event, Event::NodeFailed(_)) && retry.is_none();
-        self.record(queues, event)?;
-        queues.retries.extend(retry.map(Reverse));
-        if failed_for_good && self.fail_fast && queues.stop.is_none() {
-            queues.stop = Some(Stop::FailFast);
-        }
-        let wait = match self.durability {
+        let is_worth_waiting = match self.durability {
             Durability::None => false,
             Durability::Strict => took.is_some(),
             Durability::Auto => took.is_some_and(|ms| ms >= WORTH_WAITING),
         };
-        if wait {
-            let seq = self.state.seq();
-            let fired = self.state.take_fired();
-            if !fired.is_empty() {
-                queues.held.extend(fired.into_iter().map(|fired| (seq, fired)));
-            }
+        let ended = event.node().filter(|_| is_worth_waiting && retry.is_none());
+        let ended = ended.and_then(|id| self.state.find(id.as_str()));
+        self.record(queues, event)?;
+        queues.unsynced.extend(ended.map(|node| (self.state.seq(), node)));
+        queues.retries.extend(retry.map(Reverse));
+        if failed_for_good && self.fail_fast && queues.stop.is_none() {
+            queues.stop = Some(Stop::FailFast);
         }
         Ok(())
     }
 
     /// Adds an event to the batch and to the state.
-    fn record(&mut self, queues: &mut Queues, mut event: Event) -> Result<(), RunError> {
+    fn record(&mut self, queues: &mut Queues, event: Event) -> Result<(), RunError> {
+        let record = self.put(event)?;
+        queues.batch.push(record);
+        Ok(())
+    }
+
+    fn put(&mut self, mut event: Event) -> Result<Recorded, RunError> {
         if let Some(secrets) = &self.secrets {
             // Before it is hashed and believed: what is folded from the log is what was believed here.
             secrets.hide_in_event(&mut event);
@@ -398,8 +436,7 @@ impl Run<'_> {
                 None,
             ));
         }
-        queues.batch.push(record);
-        Ok(())
+        Ok(record)
     }
 
     fn flush(&mut self, queues: &mut Queues) -> Result<(), RunError> {
