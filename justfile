@@ -24,3 +24,7 @@ fuzz TIMES="100" SEED="1":
 cover SURFACE SECONDS="60":
     cargo run -q -p omne-fuzz --example corpus
     RUSTC_BOOTSTRAP=1 cargo fuzz run {{SURFACE}} fuzz/corpus/{{SURFACE}} -- -max_total_time={{SECONDS}} -timeout=10 -rss_limit_mb=2048 -dict=fuzz/dictionaries/{{SURFACE}}
+
+# So many simulated runs with everything that may happen to them; a failure names its seed. `seed` is the first one.
+simulate runs seed="1":
+    OMNE_SIM_RUNS={{runs}} OMNE_SIM_SEED={{seed}} cargo test --profile simulate -p omne-runner --lib sim:: -- --nocapture

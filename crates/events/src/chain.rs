@@ -164,8 +164,9 @@ impl Chain {
         (self.seq, self.id, self.at, self.head) = (seq, id, at, head);
     }
 
-    pub(crate) fn begin(&mut self, run: RunId) {
-        self.run = Some(run);
+    /// The chain before the first event of `run`.
+    pub fn of(run: RunId) -> Self {
+        Self { run: Some(run), ..Self::new() }
     }
 }
 /// Whether lines are taken from which something was removed.

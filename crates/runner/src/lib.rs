@@ -16,6 +16,8 @@ mod resume;
 mod run;
 mod secrets;
 mod settings;
+#[cfg(test)]
+mod sim;
 mod volume;
 mod workspace;
 

@@ -156,7 +156,7 @@ impl<R: Read> LogReader<R> {
             self.start = 0;
         }
         if self.buffer.len() < self.end + CHUNK {
-            self.buffer.resize((self.end * 2).max(self.end + CHUNK), 0);
+            enlarge(&mut self.buffer, (self.end * 2).max(self.end + CHUNK));
         }
         loop {
             match self.source.read(&mut self.buffer[self.end..]) {
@@ -184,6 +184,11 @@ impl<R: Read> LogReader<R> {
     pub fn tail(&self) -> Tail {
         self.tail.unwrap_or(Tail::Clean)
     }
+}
+
+/// Apart from the reader, which is compiled anew for each source, and in tests slowly.
+fn enlarge(buffer: &mut Vec<u8>, length: usize) {
+    buffer.resize(length, 0);
 }
 
 #[cfg(test)]

@@ -84,8 +84,7 @@ impl fmt::Debug for LogWriter {
 impl LogWriter {
     /// A writer for a new, empty log.
     pub fn begin(log: LockedLog, run: RunId, ids: Box<dyn IdGen>) -> Self {
-        let mut chain = Chain::new();
-        chain.begin(run.clone());
+        let chain = Chain::of(run.clone());
         Self::after(Box::new(log), run, chain, 0, ids)
     }
 
