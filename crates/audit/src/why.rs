@@ -6,6 +6,7 @@ use omne_dag::{NodeIx, TriggerRule};
 use omne_events::{ErrorKind, HookVerdict, NodeId};
 use omne_pipe::{Pipe, format_duration};
 use omne_replay::{NodePhase, NodeRecord};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::{Attempt, MarkKind, Outcome, Story};
@@ -32,12 +33,17 @@ pub struct Cause {
 pub fn why(story: &Story, node: &str) -> Option<Vec<Cause>> {
     let pipe = story.state.pipe()?;
     let first = pipe.find(node)?;
+    let mut attempts: FxHashMap<&NodeId, Vec<&Attempt>> = FxHashMap::default();
+    for attempt in &story.attempts {
+        attempts.entry(&attempt.node).or_default().push(attempt);
+    }
     let mut seen = vec![false; pipe.nodes().len()];
     let mut causes = Vec::new();
     let mut queue = VecDeque::from([first]);
     seen[first.place()] = true;
     while let Some(next) = queue.pop_front() {
-        let (cause, from) = one(story, pipe, next);
+        let of_node = attempts.get(&pipe.node(next).id).map(Vec::as_slice).unwrap_or_default();
+        let (cause, from) = one(story, pipe, next, of_node);
         for node in from {
             if !std::mem::replace(&mut seen[node.place()], true) {
                 queue.push_back(node);
@@ -48,16 +54,15 @@ pub fn why(story: &Story, node: &str) -> Option<Vec<Cause>> {
     Some(causes)
 }
 
-fn one(story: &Story, pipe: &Pipe, node: NodeIx) -> (Cause, Vec<NodeIx>) {
+fn one(story: &Story, pipe: &Pipe, node: NodeIx, attempts: &[&Attempt]) -> (Cause, Vec<NodeIx>) {
     let record = story.state.node(node);
     let id = &pipe.node(node).id;
-    let attempts: Vec<&Attempt> = story.attempts.iter().filter(|attempt| attempt.node == *id).collect();
     let last = attempts.last().copied();
     let mut from = Vec::new();
     let mut seq = last.map(|attempt| attempt.ended_seq.unwrap_or(attempt.seq));
     let mut because = match record.phase {
-        NodePhase::Completed => vec![completed(&attempts)],
-        NodePhase::Failed => failed(story, id, record, &attempts),
+        NodePhase::Completed => vec![completed(attempts)],
+        NodePhase::Failed => failed(story, id, record, attempts),
         NodePhase::Retrying => vec!["its last attempt failed, and another one was to follow".to_owned()],
         NodePhase::Blocked => {
             from = unwell(story, pipe, node);
@@ -97,7 +102,7 @@ fn one(story: &Story, pipe: &Pipe, node: NodeIx) -> (Cause, Vec<NodeIx>) {
             vec![pending(story, &from)]
         }
     };
-    because.extend(earlier(story, &attempts));
+    because.extend(earlier(story, attempts));
     let names = from.iter().map(|node| pipe.node(*node).id.clone()).collect();
     (Cause { node_id: id.clone(), state: record.phase.as_str(), because, seq, from: names }, from)
 }

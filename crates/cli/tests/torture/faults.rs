@@ -208,11 +208,12 @@ fn refused(error: &'static str, name: &str, parts: &[&str]) -> Option<(Sandbox, 
     refused_in(&|| shapes::CHAIN.sandbox(), &["run", "p"], error, name, parts, Which::Last)
 }
 
-/// Which of several calls. How often a pipe is read depends on when its bytes come, so that later reads have no number.
-#[derive(PartialEq)]
+/// Which of several calls.
 enum Which {
-    First,
     Last,
+    /// The first one after the first call of that name on the same file. How often a pipe is read depends on when its
+    /// bytes come, so that reads behind one have no number.
+    After(&'static str),
 }
 
 /// The same for any command.
@@ -228,8 +229,14 @@ fn refused_in(
     let (_, lines) = traced(&make(), Whose::Main, &["-y"], args);
     let calls = numbered(&lines);
     let is_it = |call: &&Call| call.name == name && parts.iter().all(|part| call.line.contains(part));
-    let mut calls = calls.iter().filter(is_it);
-    let call = if which == Which::First { calls.next() } else { calls.next_back() }.unwrap().clone();
+    let call = match which {
+        Which::Last => calls.iter().rfind(is_it),
+        Which::After(name) => {
+            let is_on_it = |call: &&Call| parts.iter().all(|part| call.line.contains(part));
+            calls.iter().skip_while(|call| call.name != name || !is_on_it(call)).find(is_it)
+        }
+    };
+    let call = call.unwrap().clone();
     let sandbox = make();
     let (output, injected) = inject(&sandbox, &Fault { call, error, whose: Whose::Main }, args);
     assert!(parts.iter().all(|part| injected.as_ref().unwrap().contains(part)), "{injected:?}");
@@ -267,8 +274,8 @@ fn a_node_whose_output_could_not_be_read_is_never_started() {
 
 #[test]
 fn a_log_that_can_not_be_read_is_not_told_to_be_damaged() {
-    for name in ["read", "lseek"] {
-        let resumed = refused_in(&torn, &["resume", "@last"], "EIO", name, &["/events.jsonl>"], Which::First);
+    for (name, which) in [("read", Which::After("lseek")), ("lseek", Which::Last)] {
+        let resumed = refused_in(&torn, &["resume", "@last"], "EIO", name, &["/events.jsonl>"], which);
         let Some((sandbox, output)) = resumed else { return };
         assert_eq!(output.code, 8, "{output:?}");
         assert!(!output.stderr.contains("damaged"), "{output:?}");
