@@ -11,3 +11,15 @@ portable:
 # The pipe of the README.
 run-hello:
     cargo run --release -- run fixtures/pipes/hello.yaml
+
+# Whole processes against their floor and other programs: `just bench --quick` takes two minutes, without it twelve.
+bench *arguments:
+    cargo xtask bench {{arguments}}
+
+# The pure parts by criterion; a word picks some, as in `just micro codec`.
+micro *arguments:
+    cargo bench -p omne-bench -- {{arguments}}
+
+# Instructions of hot paths, compared with xtask/counts.txt; `--write` renews it.
+counts *arguments:
+    cargo xtask counts {{arguments}}
