@@ -65,15 +65,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
     let helper = Helper::compile(scratch.path())?;
     let bench = Bench { helper, omne, tools, scratch, rounds, quick: options.quick };
-    let mut tables = Vec::new();
+    let (mut tables, mut failed) = (Vec::new(), Vec::new());
     for (name, part) in PARTS {
         if options.only.is_empty() || options.only.iter().any(|only| only == name) {
             tell(&format!("── {name} ({:.0} s so far)", began.elapsed().as_secs_f64()));
-            tables.extend(part(&bench).with_context(|| format!("part `{name}`"))?);
+            match part(&bench) {
+                Ok(measured) => tables.extend(measured),
+                // The others are measured all the same.
+                Err(error) => failed.push(format!("part `{name}`: {error:#}")),
+            }
         }
     }
     let text = document::measured(&bench, &version, &missing, &tables, began.elapsed());
     say(&text)?;
+    if !failed.is_empty() {
+        bail!("not all could be measured, and nothing is written\n{}", failed.join("\n"));
+    }
     if options.write {
         document::write(&text, &tables)?;
     }

@@ -84,13 +84,11 @@ impl Peer {
     /// The most nodes of that shape that it is given; beyond that it takes minutes.
     pub(crate) fn most(self, shape: Shape) -> usize {
         match (self, shape) {
-            (Peer::Ninja | Peer::Make, _) | (Peer::Xargs, Shape::Wide) => 10_000,
-            (Peer::Xargs, _) => 0,
-            (Peer::Parallel | Peer::Doit, Shape::Wide) | (Peer::Seed, _) => 1_000,
-            (Peer::Doit, _) => 100,
-            (Peer::Parallel, _) => 0,
-            (Peer::Luigi | Peer::Snakemake | Peer::Dagu, Shape::Wide) => 100,
-            (Peer::Luigi | Peer::Snakemake | Peer::Dagu, _) => 0,
+            (Peer::Ninja | Peer::Make, _) => 10_000,
+            (Peer::Xargs | Peer::Parallel | Peer::Doit, Shape::Wide) | (Peer::Seed, _) => 1_000,
+            (Peer::Luigi | Peer::Snakemake | Peer::Dagu, Shape::Wide) | (Peer::Doit, _) => 100,
+            // They know no dependencies, or take seconds to say what they say of a wide graph.
+            (Peer::Xargs | Peer::Parallel | Peer::Luigi | Peer::Snakemake | Peer::Dagu, _) => 0,
         }
     }
 }
