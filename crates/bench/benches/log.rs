@@ -34,7 +34,7 @@ fn event() -> Event {
 
 /// `threads` runs side by side, each with a log of its own, append `count` events in all, and wait for each to be on
 /// disk. A log has one writer, so threads never share one.
-fn waited(directory: &Path, threads: u64, count: u64) -> Duration {
+fn waited(directory: &Path, durability: Durability, threads: u64, count: u64) -> Duration {
     let ready = Barrier::new(usize::try_from(threads).expect("a few") + 1);
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -42,7 +42,7 @@ fn waited(directory: &Path, threads: u64, count: u64) -> Duration {
             let own = directory.join(thread.to_string());
             scope.spawn(move || {
                 std::fs::create_dir_all(&own).expect("a directory");
-                let mut writer = writer(&own, Durability::Auto);
+                let mut writer = writer(&own, durability);
                 ready.wait();
                 for _ in 0..share {
                     writer.append(Timestamp::default(), event()).expect("appended");
@@ -65,7 +65,7 @@ fn append(c: &mut Criterion) {
     for (name, durability) in
         [("none", Durability::None), ("auto", Durability::Auto), ("strict", Durability::Strict)]
     {
-        group.bench_function(format!("{name}, one write an event"), |b| {
+        group.bench_function(format!("{name}, one write an event, not waited for"), |b| {
             let mut writer = writer(directory.path(), durability);
             b.iter(|| {
                 writer.append(Timestamp::default(), event()).expect("appended");
@@ -73,7 +73,7 @@ fn append(c: &mut Criterion) {
             });
         });
     }
-    group.bench_function("none, one write for 64", |b| {
+    group.bench_function("none, one write for 64 events", |b| {
         let mut writer = writer(directory.path(), Durability::None);
         let mut count = 0u32;
         b.iter(|| {
@@ -85,10 +85,13 @@ fn append(c: &mut Criterion) {
         });
     });
     group.sample_size(10);
-    for threads in [1, 8] {
-        group.bench_function(format!("auto, each waited for, {threads} logs side by side"), |b| {
-            b.iter_custom(|count| waited(directory.path(), threads, count));
-        });
+    for (name, durability) in [("auto", Durability::Auto), ("strict", Durability::Strict)] {
+        for threads in [1, 8] {
+            let name = format!("{name}, each waited for, {threads} side by side");
+            group.bench_function(name, |b| {
+                b.iter_custom(|count| waited(directory.path(), durability, threads, count));
+            });
+        }
     }
     group.finish();
 }
