@@ -10,7 +10,7 @@ mod start;
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     arguments::Options,
     files,
-    measure::{Entry, Helper, Measured, Standing},
+    measure::{Entry, Helper, Measured, Standing, contest},
     table::{Table, multiple, say, tell, time},
     tools::{self, Tool},
 };
@@ -37,6 +37,10 @@ pub(crate) const PARTS: &[(&str, Part)] = &[
 
 /// How many nodes are in flight everywhere.
 const JOBS: usize = 2;
+
+/// How long a contest begins new rounds.
+const ENOUGH: Duration = Duration::from_secs(110);
+const ENOUGH_QUICK: Duration = Duration::from_secs(10);
 
 /// What every part needs.
 pub(crate) struct Bench {
@@ -106,6 +110,11 @@ pub(crate) fn program(options: &Options) -> Result<PathBuf> {
 }
 
 impl Bench {
+    /// Lets all run by turns; a busy machine gets fewer rounds.
+    fn contest(&self, rounds: usize, entries: &[Entry]) -> Result<Vec<Standing>> {
+        contest(&self.helper, rounds, if self.quick { ENOUGH_QUICK } else { ENOUGH }, entries)
+    }
+
     /// A new directory of that name.
     fn directory(&self, name: &str) -> Result<PathBuf> {
         let directory = self.scratch.path().join(name);

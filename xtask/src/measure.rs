@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -156,8 +157,13 @@ impl Standing {
 const SLOW: f64 = 3.0;
 
 /// Lets all run by turns, `rounds` times, the first one being the floor. One that is slow and takes more than twice
-/// what the floor takes runs once.
-pub(crate) fn contest(helper: &Helper, rounds: usize, entries: &[Entry]) -> Result<Vec<Standing>> {
+/// what the floor takes runs once, and no round begins after `enough`.
+pub(crate) fn contest(
+    helper: &Helper,
+    rounds: usize,
+    enough: Duration,
+    entries: &[Entry],
+) -> Result<Vec<Standing>> {
     let mut standings: Vec<Standing> = entries
         .iter()
         .map(|entry| Standing {
@@ -169,7 +175,11 @@ pub(crate) fn contest(helper: &Helper, rounds: usize, entries: &[Entry]) -> Resu
         })
         .collect();
     let Some((floor, others)) = entries.split_first() else { return Ok(standings) };
+    let began = Instant::now();
     for round in 0..rounds {
+        if round > 0 && began.elapsed() > enough {
+            break;
+        }
         let least = helper.run(&floor.what)?;
         enter(&mut standings[0], least, least);
         // In turn, so that nobody always comes after the same one.
@@ -237,11 +247,19 @@ mod tests {
             name: name.to_owned(),
             what: Measured::new(Path::new(program), directory.path(), ""),
         };
-        let standings =
-            contest(&helper, 3, &[entry("floor", "true"), entry("same", "true"), entry("bad", "false")])
-                .unwrap();
+        let entries = [entry("floor", "true"), entry("same", "true"), entry("bad", "false")];
+        let standings = contest(&helper, 3, Duration::MAX, &entries).unwrap();
         assert_eq!(standings[0].wall, [1.0; 3]);
         assert_eq!(standings[1].wall.len(), 3);
         assert!(standings[2].failure.is_some() && standings[2].runs.is_empty());
+    }
+
+    #[test]
+    fn no_round_begins_when_it_is_enough() {
+        let directory = tempfile::tempdir().unwrap();
+        let helper = Helper::compile(directory.path()).unwrap();
+        let what = Measured::new(Path::new("true"), directory.path(), "");
+        let floor = [Entry { name: "floor".to_owned(), what }];
+        assert_eq!(contest(&helper, 3, Duration::ZERO, &floor).unwrap()[0].runs.len(), 1);
     }
 }

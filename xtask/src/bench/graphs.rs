@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Bench, JOBS, rows};
 use crate::{
     files::Shape,
-    measure::{Entry, contest},
+    measure::Entry,
     table::{Table, tell},
 };
 
@@ -29,7 +29,7 @@ pub(super) fn runs(bench: &Bench) -> Result<Vec<Table>> {
                 (10_000, _) => bench.rounds.min(2),
                 _ => bench.rounds,
             };
-            let standings = contest(&bench.helper, rounds, &entries(bench, shape, nodes)?)?;
+            let standings = bench.contest(rounds, &entries(bench, shape, nodes)?)?;
             rows(&mut table, &[shape.as_str(), &nodes.to_string()], &standings);
         }
         tables.push(table);
@@ -80,7 +80,7 @@ pub(super) fn output(bench: &Bench) -> Result<Vec<Table>> {
         what.out = directory.join("printed");
         entries.push(Entry { name: tool.peer.name().to_owned(), what });
     }
-    let standings = contest(&bench.helper, bench.rounds.min(3), &entries)?;
+    let standings = bench.contest(bench.rounds.min(3), &entries)?;
     rows(&mut table, &["wide", &nodes.to_string()], &standings);
     std::fs::remove_dir_all(&directory)?;
     Ok(vec![table])

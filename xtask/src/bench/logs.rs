@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Bench, rows};
 use crate::{
     files::{Shape, file_log, volume},
-    measure::{Entry, Measured, contest},
+    measure::{Entry, Measured},
     table::Table,
 };
 
@@ -36,11 +36,11 @@ pub(super) fn tables(bench: &Bench) -> Result<Vec<Table>> {
         bench.omne("omne verify RUN", &directory, &format!("verify {run}")),
         sync,
     ];
-    let mut standings = contest(&bench.helper, bench.rounds, &entries)?;
+    let mut standings = bench.contest(bench.rounds, &entries)?;
     // The index stands from the last round.
     let [floor, .., _] = entries;
     let again = [floor, bench.omne("omne audit sync, nothing new", &directory, "audit sync")];
-    standings.extend(contest(&bench.helper, bench.rounds, &again)?.into_iter().skip(1));
+    standings.extend(bench.contest(bench.rounds, &again)?.into_iter().skip(1));
     rows(&mut table, &[], &standings);
     std::fs::remove_dir_all(&directory)?;
     Ok(vec![table, validate(bench)?])
@@ -58,6 +58,6 @@ fn validate(bench: &Bench) -> Result<Table> {
     let mut table = Table::new("A pipe of 100,000 nodes", &note, &header);
     let floor = Entry { name: "cat".to_owned(), what: Measured::new("cat".as_ref(), &directory, "x.yaml") };
     let entries = [floor, bench.omne("omne validate", &directory, "validate x.yaml")];
-    rows(&mut table, &[], &contest(&bench.helper, bench.rounds, &entries)?);
+    rows(&mut table, &[], &bench.contest(bench.rounds, &entries)?);
     Ok(table)
 }

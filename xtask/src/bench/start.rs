@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Bench, rows};
 use crate::{
     files::{Shape, file_log, volume},
-    measure::{Entry, Measured, contest},
+    measure::{Entry, Measured},
     table::Table,
 };
 
@@ -41,6 +41,6 @@ pub(super) fn tables(bench: &Bench) -> Result<Vec<Table>> {
         }
     }
     let rounds = if bench.quick { 11 } else { ROUNDS };
-    rows(&mut table, &[], &contest(&bench.helper, rounds, &entries)?);
+    rows(&mut table, &[], &bench.contest(rounds, &entries)?);
     Ok(vec![table])
 }
