@@ -28,3 +28,15 @@ cover SURFACE SECONDS="60":
 # So many simulated runs with everything that may happen to them; a failure names its seed. `seed` is the first one.
 simulate runs seed="1":
     OMNE_SIM_RUNS={{runs}} OMNE_SIM_SEED={{seed}} cargo test --profile simulate -p omne-runner --lib sim:: -- --nocapture
+
+# Whole processes against their floor and other programs: `just bench --quick` takes two minutes, without it twelve.
+bench *arguments:
+    cargo xtask bench {{arguments}}
+
+# The pure parts by criterion; a word picks some, as in `just micro codec`.
+micro *arguments:
+    cargo bench -p omne-bench -- {{arguments}}
+
+# Instructions of hot paths, compared with xtask/counts.txt; `--write` renews it.
+counts *arguments:
+    cargo xtask counts {{arguments}}
