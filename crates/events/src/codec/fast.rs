@@ -21,10 +21,6 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
     let seq = at.number()?;
     at.skip(",\"type\":\"")?;
     let kind = at.text()?;
-    // Of other events only the general way sees a field of the envelope that stands in the line twice.
-    if !matches!(kind, "node.started" | "node.spawned" | "node.completed" | "agent.tool") {
-        return None;
-    }
     at.skip(",\"id\":\"")?;
     let id = EventId::parse(at.text()?)?;
     at.skip(",\"ts\":\"")?;
@@ -37,10 +33,21 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
         "node.started" => started(&mut at, decoder)?,
         "node.spawned" => spawned(&mut at, decoder)?,
         "node.completed" => completed(&mut at, decoder)?,
-        _ => tool(&mut at, decoder)?,
+        "agent.tool" => tool(&mut at, decoder)?,
+        _ if repeats_envelope(at.0) => return None,
+        _ => Event::read(kind, text)?.ok()?,
     };
     let line = Line::Known(Recorded { seq, id, at: time, run, event });
     Some(Decoded { line, prev: Some(Cow::Borrowed(prev)), legacy: false })
+}
+
+/// Whether a field of the envelope may stand in the line again, which only the general way sees. A key may be escaped.
+fn repeats_envelope(rest: &str) -> bool {
+    const FIELDS: [&str; 6] = ["seq", "type", "id", "ts", "run_id", "prev"];
+    let is_field = |(end, _): (usize, &str)| {
+        FIELDS.iter().any(|field| rest[..end].strip_suffix(field).is_some_and(|before| before.ends_with('"')))
+    };
+    rest.contains('\\') || rest.match_indices("\":").any(is_field)
 }
 
 fn started(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
