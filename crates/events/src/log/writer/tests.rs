@@ -43,6 +43,20 @@ fn lines_are_numbered_and_linked() {
 }
 
 #[test]
+fn a_line_that_was_changed_is_found_by_the_link_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_log(dir.path());
+    for reason in ["mine", "next"] {
+        writer.append(noon(), skipped(reason)).unwrap();
+    }
+    writer.flush().unwrap();
+    let path = dir.path().join("events.jsonl");
+    let changed = std::fs::read_to_string(&path).unwrap().replace("mine", "ours");
+    std::fs::write(&path, changed).unwrap();
+    assert_eq!(follow(&path).0, [ChainFault::Prev]);
+}
+
+#[test]
 fn nothing_is_in_the_file_before_the_flush() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = new_log(dir.path());
