@@ -28,3 +28,7 @@ cover SURFACE SECONDS="60":
 # So many simulated runs with everything that may happen to them; a failure names its seed. `seed` is the first one.
 simulate runs seed="1":
     OMNE_SIM_RUNS={{runs}} OMNE_SIM_SEED={{seed}} cargo test --profile simulate -p omne-runner --lib sim:: -- --nocapture
+
+# Plants defects in a copy, one at a time, and tells which check finds each: all of them, or those that are named.
+mutants *names:
+    tests/mutants/run.sh {{names}}
