@@ -40,3 +40,7 @@ micro *arguments:
 # Instructions of hot paths, compared with xtask/counts.txt; `--write` renews it.
 counts *arguments:
     cargo xtask counts {{arguments}}
+
+# Plants defects in a copy, one at a time, and tells which check finds each: all of them, or those that are named.
+mutants *names:
+    tests/mutants/run.sh {{names}}

@@ -206,7 +206,8 @@ impl Simulation {
         opened.unwrap_or_else(|error| broken(error.to_string()));
         let world = Rc::clone(&self.world);
         let cancelled_by = || world.borrow().cancelled.then(|| "somebody".to_owned());
-        let answers = || self.answers();
+        // Two people say the same at once: the second one is too late.
+        let answers = || [self.answers(), self.answers()].concat();
         let going = Run {
             log,
             state,
@@ -342,7 +343,10 @@ impl Simulation {
                     match outcome {
                         Outcome::Completed => world.law(is_well, "only what is well completes"),
                         Outcome::Aborted => {
-                            world.law(!is_well || !self.scenario.is_steady, "what is well does not abort")
+                            world.law(!is_well || !self.scenario.is_steady, "what is well does not abort");
+                            let is_over = !ends.contains(&End::Open);
+                            let law = "a run that nobody stops goes on until each of its nodes has ended";
+                            world.law(is_over || !self.scenario.is_steady, law);
                         }
                         Outcome::Interrupted(_) => continue,
                         // Who asks two people that both say no is asked by a resume again: that may go on for ever.

@@ -336,6 +336,25 @@ fn a_power_cut_after_a_torn_line_was_moved_aside_mixes_no_old_bytes_with_new_one
 }
 
 #[test]
+fn the_workspace_is_synced_before_the_log_when_durability_is_strict() {
+    if strace().is_none() {
+        return;
+    }
+    let sandbox = SHAPE.sandbox();
+    sandbox.file(".omne/omne.toml", "durability = \"strict\"\n");
+    let options = ["-y", "-e", "trace=fdatasync,syncfs"];
+    let (output, lines) = traced(&sandbox, Whose::Everybody, &options, &["run", "p"]);
+    assert_eq!(output.code, 0, "{output:?}");
+    let calls = lines.iter().filter_map(|line| Some(line.split_once(' ')?.1.trim_start()));
+    let of_log = |call: &str| starts(call, "fdatasync") && is_log(&path_of(call));
+    let syncs: Vec<&str> = calls.filter(|call| starts(call, "syncfs") || of_log(call)).collect();
+    assert!(!syncs.is_empty());
+    for pair in syncs.chunks(2) {
+        assert!(starts(pair[0], "syncfs") && pair.get(1).is_some_and(|call| of_log(call)), "{syncs:#?}");
+    }
+}
+
+#[test]
 fn every_directory_on_the_way_to_a_new_log_is_synced() {
     if strace().is_none() {
         return;

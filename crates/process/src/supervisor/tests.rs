@@ -210,6 +210,20 @@ fn ending_gently_lets_a_script_clean_up() {
 }
 
 #[test]
+fn who_left_the_group_of_a_living_script_may_clean_up_as_well() {
+    let mut world = World::new();
+    // The script itself only waits: it ends once the other one has.
+    let token = world.start(
+        "trap : TERM; setsid sh -c 'trap \"echo bye; exit\" TERM; echo > up; while :; do sleep 0.01; done' &
+        while kill -0 $!; do wait $!; done; exit 7",
+    );
+    world.wait_for("up");
+    world.supervisor.end(token, End::Gently);
+    let ended = world.next_end();
+    assert_eq!((ended.status.code(), ended.stdout.tail_text().as_str()), (Some(7), "bye\n"));
+}
+
+#[test]
 fn who_ignores_sigterm_is_killed_with_all_that_it_started() {
     let mut world = World::new();
     let token = world.start(&format!(
@@ -397,6 +411,12 @@ fn masked(script: &str, limit: u64) -> (String, String, u64) {
     assert_eq!(ended.stdout.bytes, kept.len() as u64);
     assert_eq!(ended.stdout.sha256[..], <sha2::Sha256 as sha2::Digest>::digest(&kept)[..], "of what is kept");
     (kept, ended.stderr.tail_text(), ended.stdout.bytes)
+}
+
+#[test]
+fn what_is_started_ends_when_nobody_reads_what_it_prints() {
+    // The runtime of this process ignores that signal, and who is started would inherit it.
+    assert_eq!(World::new().run("kill -PIPE $$").status.signal(), Some(13));
 }
 
 #[test]

@@ -49,10 +49,16 @@ impl Scenario {
             jobs: random.usize(1..=4),
             fail_fast: !is_steady && random.u8(0..3) == 0,
             durability,
-            ask_timeout: (!is_steady && random.bool()).then(|| Duration::from_millis(random.u64(1..20_000))),
+            ask_timeout: (!is_steady && random.bool()).then(|| ask_timeout(random)),
             is_steady,
         }
     }
+}
+
+/// Some questions expire while other nodes still run, some only once the run has parked.
+fn ask_timeout(random: &mut fastrand::Rng) -> Duration {
+    let most = [100, 2000, 20_000][random.usize(0..3)];
+    Duration::from_millis(random.u64(1..most))
 }
 
 fn node_text(text: &mut String, node: usize, random: &mut fastrand::Rng) {

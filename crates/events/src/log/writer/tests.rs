@@ -1,4 +1,4 @@
-use std::fs::File;
+use std::{cell::RefCell, fs::File, rc::Rc};
 
 use super::*;
 use crate::*;
@@ -40,6 +40,20 @@ fn lines_are_numbered_and_linked() {
     writer.flush().unwrap();
     let (faults, chain, _, tail) = follow(&dir.path().join("events.jsonl"));
     assert_eq!((faults, chain.seq(), tail), (vec![], 5, Tail::Clean));
+}
+
+#[test]
+fn a_line_that_was_changed_is_found_by_the_link_of_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = new_log(dir.path());
+    for reason in ["mine", "next"] {
+        writer.append(noon(), skipped(reason)).unwrap();
+    }
+    writer.flush().unwrap();
+    let path = dir.path().join("events.jsonl");
+    let changed = std::fs::read_to_string(&path).unwrap().replace("mine", "ours");
+    std::fs::write(&path, changed).unwrap();
+    assert_eq!(follow(&path).0, [ChainFault::Prev]);
 }
 
 #[test]
@@ -146,6 +160,60 @@ fn a_full_disk_closes_the_writer() {
     let Err(WriteError::Write { source, .. }) = writer.flush() else { panic!("written to a full disk") };
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     assert!(matches!(writer.append(noon(), skipped("b")), Err(WriteError::Closed { .. })));
+}
+
+/// A disk that has room for half of what is written.
+struct Half(Rc<RefCell<Vec<u8>>>);
+
+impl Medium for Half {
+    fn path(&self) -> &Path {
+        Path::new("events.jsonl")
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.borrow_mut().extend_from_slice(&bytes[..bytes.len() / 2]);
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.0.borrow_mut().truncate(usize::try_from(length).unwrap());
+        Ok(())
+    }
+
+    fn sync_in_background(
+        &mut self,
+        _: Durability,
+        _: &Path,
+        _: usize,
+        _: Box<dyn Fn() + Send>,
+    ) -> Result<Option<Box<dyn Syncer>>, OpenError> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn what_a_failed_write_left_is_cut_off() {
+    let bytes = Rc::new(RefCell::new(b"a whole line\n".to_vec()));
+    let half = Box::new(Half(Rc::clone(&bytes)));
+    let ids = Box::new(CountingIds::default());
+    let mut writer = LogWriter::after(half, run_id(), Chain::of(run_id()), 13, ids);
+    writer.append(noon(), skipped("a")).unwrap();
+    assert!(matches!(writer.flush(), Err(WriteError::Write { .. })));
+    assert_eq!(*bytes.borrow(), b"a whole line\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_does_not_confirm_is_told_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    // Takes every byte, and no sync.
+    let file = File::options().append(true).open("/dev/null").unwrap();
+    let log = LockedLog { file, path: dir.path().join("events.jsonl") };
+    let mut writer = LogWriter::begin(log, run_id(), Box::new(CountingIds::default()));
+    writer.sync_in_background(Durability::Auto, dir.path(), Box::new(|| {})).unwrap();
+    writer.append(noon(), skipped("a")).unwrap();
+    assert!(matches!(writer.flush_and_sync(), Err(WriteError::Sync { .. })));
+    assert!(matches!(writer.durable(), Err(WriteError::Sync { .. })));
 }
 
 #[test]
