@@ -9,7 +9,7 @@ mod heard;
 mod pieces;
 mod recording;
 
-use std::{io, sync::Arc};
+use std::io;
 
 use omne_agent::{
     Call, CommandLine, Exit, Failure as AgentFailure, Item, Parser, Scanner, Sentinel, Session, Verdict,
@@ -20,7 +20,7 @@ use omne_events::{
     NodeId, Usage,
 };
 use omne_pipe::{Node, Rounds};
-use omne_process::{Directory, Mask, Masker};
+use omne_process::Directory;
 use smol_str::SmolStr;
 
 use crate::{Emitted, node::verdict::Failure};
@@ -30,7 +30,7 @@ pub(crate) use files::{Ended, Names, TryEnd, write_whole};
 use files::{Lazy, Text, add_line};
 pub(crate) use heard::clip;
 use heard::{Heard, MOST_DENIED};
-use pieces::WholeLines;
+use pieces::Hiding;
 pub use recording::{Bash, Recording, RecordingError};
 
 /// What follows from the end of a try.
@@ -93,20 +93,6 @@ pub(crate) struct AgentRun {
     /// Of the run's money, when the try began.
     budget_left: Option<f64>,
     this: Try,
-}
-
-/// Hides secrets in what an agent says: its lines are masked, but what they say together is not.
-struct Hiding {
-    lines: WholeLines,
-    text: Masker,
-    live: Masker,
-}
-
-impl Hiding {
-    fn new(mask: &Arc<Mask>) -> Box<Self> {
-        let masker = || Masker::new(Arc::clone(mask));
-        Box::new(Self { lines: WholeLines::default(), text: masker(), live: masker() })
-    }
 }
 
 /// The try under way.

@@ -1,13 +1,6 @@
 //! Attempts as processes of this machine.
 
-use std::{
-    collections::HashMap,
-    ffi::OsString,
-    io,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, ffi::OsString, io, path::PathBuf, sync::Arc, time::Instant};
 
 use omne_dag::NodeIx;
 use omne_events::{
@@ -22,7 +15,7 @@ use omne_process::{
 
 use crate::{
     Funds, Recording,
-    agent::{AgentRun, Start},
+    agent::Start,
     gate::{ASKS, GATE_TIMEOUT},
     node::{
         bash,
@@ -33,6 +26,7 @@ use crate::{
     secrets::Secrets,
 };
 
+mod active;
 mod agents;
 mod gates;
 mod held;
@@ -40,6 +34,8 @@ mod hooked;
 mod played;
 pub(crate) mod tools;
 mod turns;
+
+use active::{Active, Stage};
 
 /// Where things are, all absolute.
 #[derive(Debug, Clone)]
@@ -58,38 +54,6 @@ pub struct Places {
     pub output_limit: u64,
     /// This program: agents call it to ask about their tools.
     pub omne: PathBuf,
-}
-
-/// An attempt under way.
-struct Active {
-    node: NodeIx,
-    number: u32,
-    env: Vec<(String, String)>,
-    /// What hooks added; wins over the node's own.
-    extra_env: Vec<(String, String)>,
-    since: Instant,
-    /// A rule had asked about it, or about its gate.
-    asked_by_rule: bool,
-    /// The round that people have said may begin.
-    approved_round: Option<(u32, serde_json::Map<String, serde_json::Value>)>,
-    /// How long it may take.
-    limit: Duration,
-    deadline: Instant,
-    /// When its agent last printed something.
-    heard: Instant,
-    /// When its agent, which has said its sentinel, is stopped.
-    stop_at: Option<Instant>,
-    cause: Option<Cause>,
-    stage: Stage,
-}
-
-enum Stage {
-    /// The script of a bash node.
-    Script,
-    /// The agent of an AI node.
-    Agent(Box<AgentRun>),
-    /// Its gate; what the node came to stays until then.
-    Gate { completed: Box<NodeCompleted> },
 }
 
 /// What of an agent's node is to be started.
@@ -346,8 +310,10 @@ impl LocalExecutor {
     ) -> Result<Option<NodeCompleted>, Failure> {
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(active.node);
-        if matches!(active.stage, Stage::Gate { .. }) && !matches!(active.cause, Some(Cause::Asked(_))) {
-            // Of an agent they are kept until its gate is decided: a resume may look at the gate again.
+        let is_decided =
+            matches!(active.stage, Stage::Gate { .. }) && !matches!(active.cause, Some(Cause::Asked(_)));
+        if is_decided && node.ai.is_some() {
+            // Those of an agent are kept until then: a resume may look at the gate again.
             self.remove_outputs(node, active.number);
         }
         match active.stage {
@@ -459,52 +425,6 @@ impl LocalExecutor {
         }
         self.end_pending(why);
     }
-}
-
-impl Active {
-    /// An attempt whose time begins now.
-    fn new(attempt: Attempt, node: &Node, stage: Stage) -> Self {
-        let Attempt { mut env, extra_env, timeout, approved_round, .. } = attempt;
-        let asked_by_rule = false;
-        env.retain(|(name, _)| !extra_env.iter().any(|(other, _)| other == name));
-        let since = Instant::now();
-        let limit = timeout.unwrap_or(node.timeout);
-        Self {
-            node: attempt.node,
-            number: attempt.number,
-            env,
-            extra_env,
-            since,
-            asked_by_rule,
-            approved_round,
-            limit,
-            deadline: since + limit,
-            heard: since,
-            stop_at: None,
-            cause: None,
-            stage,
-        }
-    }
-
-    /// When it has had its time.
-    fn due(&self, pipe: &Pipe) -> Instant {
-        match &self.stage {
-            Stage::Agent(_) => self.deadline.min(self.heard + idle_timeout(pipe.node(self.node))),
-            Stage::Script | Stage::Gate { .. } => self.deadline,
-        }
-    }
-
-    /// Of which of its two limits an agent has had its time.
-    fn agent_cause(&self, pipe: &Pipe, now: Instant) -> Cause {
-        match now >= self.deadline {
-            true => Cause::Timeout(self.limit),
-            false => Cause::Idle(idle_timeout(pipe.node(self.node))),
-        }
-    }
-}
-
-fn idle_timeout(node: &Node) -> Duration {
-    node.ai.as_ref().map_or(omne_pipe::DEFAULT_IDLE_TIMEOUT, |ai| ai.idle_timeout)
 }
 
 fn not_removed(path: &std::path::Path, error: &io::Error) -> Failure {

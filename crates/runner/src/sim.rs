@@ -55,16 +55,7 @@ struct Shadow {
 
 impl Observer for Shadow {
     fn wrote(&mut self, _: &[omne_events::Recorded], lines: &[u8], state: &RunState) {
-        for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            match self.decoder.decode(line).map(|decoded| decoded.line) {
-                Ok(Line::Known(record)) => {
-                    if let Err(violation) = self.state.apply(&record) {
-                        broken(format!("the log obeys its rules: {violation}"));
-                    }
-                }
-                other => broken(format!("every line is an event: {other:?}")),
-            }
-        }
+        self.fold(lines);
         // Most of what a simulation does is to compare, so not at each write.
         self.writes += 1;
         let at_end = !matches!(state.phase(), RunPhase::Running);
@@ -383,10 +374,16 @@ impl Simulation {
 }
 
 impl Shadow {
+    /// Takes in whole lines.
     fn fold(&mut self, bytes: &[u8]) {
         for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            if let Ok(Line::Known(record)) = self.decoder.decode(line).map(|decoded| decoded.line) {
-                let _ = self.state.apply(&record);
+            match self.decoder.decode(line).map(|decoded| decoded.line) {
+                Ok(Line::Known(record)) => {
+                    if let Err(violation) = self.state.apply(&record) {
+                        broken(format!("the log obeys its rules: {violation}"));
+                    }
+                }
+                other => broken(format!("every line is an event: {other:?}")),
             }
         }
     }

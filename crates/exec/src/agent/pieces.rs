@@ -2,10 +2,27 @@
 //! is cut over two pieces could be found in neither. Where there are secrets
 //! such lines are shown, masked as one text, but not kept; the whole is.
 
+use std::sync::Arc;
+
+use omne_process::{Mask, Masker};
 use serde::Deserialize;
 
 /// The longest line that is looked at; a piece is short.
 const MOST_LINE: usize = 1 << 20;
+
+/// Hides secrets in what an agent says: its lines are masked, but what they say together is not.
+pub(super) struct Hiding {
+    pub(super) lines: WholeLines,
+    pub(super) text: Masker,
+    pub(super) live: Masker,
+}
+
+impl Hiding {
+    pub(super) fn new(mask: &Arc<Mask>) -> Box<Self> {
+        let masker = || Masker::new(Arc::clone(mask));
+        Box::new(Self { lines: WholeLines::default(), text: masker(), live: masker() })
+    }
+}
 
 /// The lines of a stream that are kept.
 #[derive(Debug, Default)]
