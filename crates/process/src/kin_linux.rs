@@ -55,12 +55,18 @@ impl Kin {
     }
 
     fn children(&self) -> Vec<Pid> {
+        /// More than the longest process id takes, with the space behind it.
+        const LONGEST: usize = 16;
         let mut pids = Vec::new();
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; 1024];
         for list in &self.lists {
             let mut text = Vec::new();
             while let Ok(read @ 1..) = list.read_at(&mut buffer, text.len() as u64) {
                 text.extend_from_slice(&buffer[..read]);
+                if read + LONGEST < buffer.len() {
+                    // There was room for another one, so there is none.
+                    break;
+                }
             }
             pids.extend(parse_pids(&text));
         }

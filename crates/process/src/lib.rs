@@ -26,7 +26,7 @@ pub use directory::Directory;
 pub use files::{open_files_limit, processes_limit, raise_open_files};
 pub use kin::end_marked;
 pub use mask::{HIDDEN, LONGEST_SECRET, Mask, MaskError, Masker, SHORTEST_SECRET};
-pub use signals::{Interruptible, Signal, Waker};
+pub use signals::{Interruptible, Signal, Waker, without_signals};
 pub use spawn::{BaseEnvironment, Environment, Mark, Output, Spec, find_program, run_to_end};
 pub use supervisor::{End, Ended, Happening, Supervisor, Token};
 

@@ -6,6 +6,7 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
+    ptr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -52,6 +53,31 @@ impl Drop for Interruptible {
     fn drop(&mut self) {
         low_level::unregister(self.0);
     }
+}
+
+/// Does `work` while no signal reaches this thread. Threads that begin meanwhile never get one: a signal that is answered
+/// by a thread which waits for something else would wake two instead of one.
+#[expect(unsafe_code, reason = "no safe interface sets the mask of a thread")]
+pub fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    /// What was let in before is let in again, also when `work` panics.
+    struct Before(libc::sigset_t);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            // SAFETY: the set is initialised, and the old one is not asked for.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+        }
+    }
+
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are initialised before they are read.
+    let _before = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        Before(before.assume_init())
+    };
+    work()
 }
 
 /// Wakes the supervisor's wait from any thread.

@@ -14,7 +14,7 @@ use omne_events::{
 use omne_exec::{Funds, LocalExecutor, Places, Recording, Secrets};
 use omne_hooks::{Config, Host as Hooks, Place};
 use omne_pipe::{Body, Node, Pipe, Values, input_variable};
-use omne_process::{BaseEnvironment, Directory, find_program};
+use omne_process::{BaseEnvironment, Directory, find_program, without_signals};
 use omne_replay::RunState;
 use serde_json::value::RawValue;
 
@@ -239,7 +239,9 @@ fn execute_recorded(
         .asking(host);
     let waker = executor.waker().map_err(failed("cannot make a wake-up"))?;
     let durability = options.settings.durability;
-    log.sync_in_background(durability, &places.workspace, Box::new(move || waker.wake()))?;
+    without_signals(|| {
+        log.sync_in_background(durability, &places.workspace, Box::new(move || waker.wake()))
+    })?;
 
     state.expect(pipe);
     let cancelled_by = || requested_by(&run);

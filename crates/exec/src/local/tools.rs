@@ -22,7 +22,7 @@ use std::{
 use omne_dag::NodeIx;
 use omne_events::beginning;
 use omne_hooks::{HookEvent, Outcome, Verdict};
-use omne_process::Waker;
+use omne_process::{Waker, without_signals};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ impl Door {
         let (sender, knocks) = channel();
         let waker = Arc::new(waker);
         // One thread waits for agents, and one for each that speaks: the run itself waits for none of them.
-        std::thread::Builder::new().name("tools".into()).spawn(move || {
+        let door = move || {
             for stream in listener.incoming().flatten() {
                 let (sender, waker) = (sender.clone(), Arc::clone(&waker));
                 let heard = std::thread::Builder::new().name("tool".into()).spawn(move || {
@@ -95,7 +95,8 @@ impl Door {
                     break;
                 }
             }
-        })?;
+        };
+        without_signals(|| std::thread::Builder::new().name("tools".into()).spawn(door))?;
         Ok(Self { path, knocks, tokens: HashMap::new() })
     }
 

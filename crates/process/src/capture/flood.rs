@@ -13,7 +13,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::{Budget, Pumped, Stream};
-use crate::Waker;
+use crate::{Waker, without_signals};
 
 const BUFFER: usize = 64 * 1024;
 const STACK: usize = 128 * 1024;
@@ -39,14 +39,16 @@ impl Flood {
         let (give_back, copied) = sync_channel::<Copied>(1);
         let (budget, finished) = (budget.clone(), Arc::clone(&done));
         // Nobody joins it: what it gives back is its last word, and its end need not be waited for.
-        thread::Builder::new().name("omne-capture".into()).stack_size(STACK).spawn(move || {
+        let builder = thread::Builder::new().name("omne-capture".into()).stack_size(STACK);
+        let body = move || {
             let _end = End { done: finished, waker };
             let Ok(mut stream) = taken.recv() else { return };
             let pumped = copy(&mut stream, &budget, &stopped);
             stream.close();
             // Whoever is gone wants nothing.
             let _ = give_back.send((stream, pumped));
-        })?;
+        };
+        without_signals(|| builder.spawn(body))?;
         // The thread waits for it, so it is taken.
         let _ = give.send(std::mem::take(stream));
         Ok(Self { copied, done, stop: Some(stop) })
