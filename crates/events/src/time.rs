@@ -1,12 +1,20 @@
 //! Time as a type; text exists at the edge only.
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU64, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An instant of wall-clock time, in whole milliseconds since 1970 UTC.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp(i64);
+///
+/// Held as one more than that, so that an `Option` of it takes no more room: many are kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(NonZeroU64);
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self(NonZeroU64::MIN)
+    }
+}
 
 impl Timestamp {
     /// The number of bytes of its text, `2026-11-20T10:00:00.123Z`.
@@ -14,12 +22,13 @@ impl Timestamp {
 
     /// From milliseconds since 1970 UTC, held to the times that have a text: 1970 to 9999.
     pub fn from_millisecond(ms: i64) -> Self {
-        Self(ms.clamp(0, jiff::Timestamp::MAX.as_second() * 1000))
+        let ms = ms.clamp(0, jiff::Timestamp::MAX.as_second() * 1000);
+        Self(NonZeroU64::MIN.saturating_add(ms.unsigned_abs()))
     }
 
     /// Milliseconds since 1970 UTC.
     pub fn as_millisecond(self) -> i64 {
-        self.0
+        (self.0.get() - 1).cast_signed()
     }
 
     /// Reads RFC 3339 text of any precision; what is finer than a millisecond is cut off.
@@ -30,14 +39,15 @@ impl Timestamp {
 
     /// The time from `earlier` to this instant; zero when the clock went back.
     pub fn since(self, earlier: Timestamp) -> Duration {
-        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+        Duration::from_millis(self.0.get().saturating_sub(earlier.0.get()))
     }
 
     pub(crate) fn text(self) -> [u8; Self::TEXT_LEN] {
         const PRINTER: jiff::fmt::temporal::DateTimePrinter =
             jiff::fmt::temporal::DateTimePrinter::new().precision(Some(3));
         let mut text = [b'0'; Self::TEXT_LEN];
-        let at = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let at =
+            jiff::Timestamp::from_millisecond(self.as_millisecond()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         // The text of a year from 1970 to 9999 always has the same length, so the copy is whole.
         let printed = PRINTER.timestamp_to_string(&at);
         text.copy_from_slice(printed.as_bytes());
@@ -128,7 +138,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that stands at `at`.
     pub fn at(at: Timestamp) -> Self {
-        Self { wall_ms: std::cell::Cell::new(at.0), monotonic: std::cell::Cell::default() }
+        Self { wall_ms: std::cell::Cell::new(at.as_millisecond()), monotonic: std::cell::Cell::default() }
     }
 
     /// Moves both clocks on.
@@ -139,7 +149,7 @@ impl ManualClock {
 
     /// Sets the wall clock alone, as an administrator or NTP may.
     pub fn set_wall(&self, at: Timestamp) {
-        self.wall_ms.set(at.0);
+        self.wall_ms.set(at.as_millisecond());
     }
 }
 

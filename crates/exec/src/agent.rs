@@ -129,7 +129,7 @@ pub(crate) type Sessions<'a> = &'a mut dyn FnMut() -> String;
 
 impl AgentRun {
     pub(crate) fn new(ask: Box<Ask>, node: &Node, attempt: u32, directory: &Directory) -> io::Result<Self> {
-        let ai = node.ai.as_deref();
+        let ai = node.ai();
         let capture = format!("{}.out", node.id);
         let text = match ask.goes_on {
             Some(_) => Text::go_on(directory.clone(), capture)?,

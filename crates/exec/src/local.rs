@@ -178,7 +178,7 @@ impl LocalExecutor {
         let mut environment =
             Environment { base: Arc::clone(&self.base), own: Vec::with_capacity(env.len() + 4) };
         let number = number.to_string();
-        for (name, value) in env.iter().chain(&node.env).chain(extra_env) {
+        for (name, value) in env.iter().chain(node.env()).chain(extra_env) {
             environment.set(name, value);
         }
         environment.set("OMNE_NODE_ID", node.id.as_str());
@@ -197,7 +197,7 @@ impl LocalExecutor {
         match (&node.body, &attempt.ask) {
             (Body::Bash(script), _) => self.rule(node, &self.places.shell, &["-c", script]),
             (_, Some(ask)) => {
-                let ai = node.ai.as_deref();
+                let ai = node.ai();
                 let own = ai.map(|ai| ai.agent_args.as_slice()).unwrap_or_default();
                 // The whole command line, but for its prompt and session.
                 let call = omne_agent::Call {
@@ -312,7 +312,7 @@ impl LocalExecutor {
         let node = pipe.node(active.node);
         let is_decided =
             matches!(active.stage, Stage::Gate { .. }) && !matches!(active.cause, Some(Cause::Asked(_)));
-        if is_decided && node.ai.is_some() {
+        if is_decided && node.ai().is_some() {
             // Those of an agent are kept until then: a resume may look at the gate again.
             self.remove_outputs(node, active.number);
         }
@@ -329,7 +329,7 @@ impl LocalExecutor {
                     return Err(failure);
                 }
                 let completed = self.completed(node, active.number, active.since, &ended, outputs?);
-                match &node.gate {
+                match node.gate() {
                     Some(_) => self.begin_gate(active, completed, emitted).map(|()| None),
                     None => Ok(Some(completed)),
                 }
@@ -352,7 +352,7 @@ impl LocalExecutor {
                 let stdout = ended.stdout.tail_text();
                 let passed = GatePassed {
                     node_id: node.id.clone(),
-                    gate: node.gate.as_ref().map_or("", |gate| gate.as_str()).into(),
+                    gate: node.gate().map_or("", |gate| gate.as_str()).into(),
                     method: GateMethod::Hook,
                     stdout: (!stdout.is_empty()).then_some(stdout),
                     by: None,

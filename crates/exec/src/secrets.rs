@@ -33,7 +33,7 @@ impl Secrets {
     /// Sets the variables that a node names.
     pub(crate) fn give(&self, node: &Node, environment: &mut Environment) {
         for (name, value) in &self.values {
-            if node.secrets.iter().any(|wanted| wanted == name) {
+            if node.secrets().iter().any(|wanted| wanted == name) {
                 environment.set(name, value);
             }
         }

@@ -78,7 +78,7 @@ pub fn when(bytes: &[u8]) {
     if can_grow(text) {
         return;
     }
-    let last = pipe.nodes().last().and_then(|node| node.when.as_ref());
+    let last = pipe.nodes().last().and_then(|node| node.when());
     match last.expect("the node has a condition").holds(&bindings()) {
         Ok(_) => {}
         Err(error) => assert!(!error.message.is_empty()),

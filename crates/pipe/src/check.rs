@@ -10,8 +10,7 @@ mod templates;
 use std::{num::NonZeroU32, ops::Range, sync::Arc};
 
 use omne_dag::NodeIx;
-use omne_events::{NodeId, PipeName, WorkspaceMode};
-use rustc_hash::FxHashMap;
+use omne_events::{PipeName, WorkspaceMode};
 use smol_str::SmolStr;
 
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
     command::Command,
     diagnostic::{Diagnostic, Severity},
     fields::{Faults, Fields, Spanned},
+    index::Index,
     model::{Definition, Node, Pipe},
     source::Source,
     template::Name,
@@ -90,14 +90,52 @@ const PIPE_KEYS: &[&str] = &[
     "nodes",
 ];
 
-/// A node as far as it could be read, with the places that later checks need.
+/// What later checks need of a node that it does not need itself.
 struct Draft {
-    /// `None` when the id is missing or misspelt.
-    node: Option<Box<Node>>,
     id_at: Span,
     depends_on: Box<[Spanned<SmolStr>]>,
     when_at: Option<Span>,
     names: Vec<Use>,
+}
+
+/// The nodes as far as they could be read, by place and by id.
+struct Names<'a> {
+    nodes: &'a [Option<Node>],
+    index: Index,
+}
+
+impl<'a> Names<'a> {
+    /// Finds the ids that were there before, too.
+    fn new(nodes: &'a [Option<Node>], drafts: &[Draft], faults: &mut Faults) -> Self {
+        let mut names = Self { nodes, index: Index::default() };
+        for (place, draft) in drafts.iter().enumerate() {
+            let Some(node) = &nodes[place] else { continue };
+            if !names.index.insert(NodeIx::new(place), |node| id(nodes, node)) {
+                let message = format!("a node with the id `{}` was there before", node.id);
+                faults
+                    .add(Code::DuplicateId, draft.id_at, message)
+                    .with_help("ids are unique: rename one of them");
+            }
+        }
+        names
+    }
+
+    fn of(&self, node: NodeIx) -> Option<&'a Node> {
+        self.nodes[node.place()].as_ref()
+    }
+
+    fn find(&self, id_wanted: &str) -> Option<NodeIx> {
+        self.index.find(id_wanted, |node| id(self.nodes, node))
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &'a str> {
+        self.nodes.iter().flatten().map(|node| node.id.as_str())
+    }
+}
+
+/// The id of a node; of one without, what none is called.
+fn id(nodes: &[Option<Node>], node: NodeIx) -> &str {
+    nodes[node.place()].as_ref().map_or("", |node| node.id.as_str())
 }
 
 /// A name in a template of a node.
@@ -148,6 +186,8 @@ struct Nodes<'a> {
     lookup: &'a dyn Lookup,
     faults: Faults,
     drafts: Vec<Draft>,
+    /// `None` when the id is missing or misspelt.
+    nodes: Vec<Option<Node>>,
     /// Whether there are more than there may be.
     too_many: bool,
     /// Their definitions, with commas between them.
@@ -158,8 +198,16 @@ struct Nodes<'a> {
 
 impl<'a> Nodes<'a> {
     fn new(source: &'a Source, lookup: &'a dyn Lookup) -> Self {
-        let (faults, drafts) = (Faults::default(), Vec::new());
-        Self { source, lookup, faults, drafts, too_many: false, json: String::new(), places: Vec::new() }
+        Self {
+            source,
+            lookup,
+            faults: Faults::default(),
+            drafts: Vec::new(),
+            nodes: Vec::new(),
+            too_many: false,
+            json: String::new(),
+            places: Vec::new(),
+        }
     }
 
     fn take(&mut self, tree: &Tree<'_>) {
@@ -174,7 +222,9 @@ impl<'a> Nodes<'a> {
         let from = place(&self.json);
         tree.write_json(&mut self.json);
         self.places.push(from..place(&self.json));
-        self.drafts.push(node::draft(tree, self.source, self.lookup, &mut self.faults));
+        let (draft, node) = node::draft(tree, self.source, self.lookup, &mut self.faults);
+        self.drafts.push(draft);
+        self.nodes.push(node);
     }
 
     /// Nothing is kept of what is over the limit, and one fault stands for all of it.
@@ -193,9 +243,9 @@ fn read(mut tree: Tree<'_>, mut nodes: Nodes<'_>) -> (Option<Pipe>, Vec<Diagnost
     for tree in left_over(&mut tree) {
         nodes.take(&tree);
     }
-    let Nodes { source, mut faults, drafts, json, places, .. } = nodes;
+    let Nodes { source, mut faults, drafts, nodes, json, places, .. } = nodes;
     let definition = definition(&tree, json, places);
-    let pipe = assemble(&tree, source, drafts, definition, &mut faults);
+    let pipe = assemble(&tree, source, (drafts, nodes), definition, &mut faults);
     let failed = faults.list.iter().any(|fault| fault.severity() == Severity::Error) || faults.left_out > 0;
     (pipe.filter(|_| !failed), faults.all())
 }
@@ -203,7 +253,7 @@ fn read(mut tree: Tree<'_>, mut nodes: Nodes<'_>) -> (Option<Pipe>, Vec<Diagnost
 fn assemble(
     tree: &Tree<'_>,
     source: &Source,
-    mut drafts: Vec<Draft>,
+    (mut drafts, nodes): (Vec<Draft>, Vec<Option<Node>>),
     definition: Definition,
     faults: &mut Faults,
 ) -> Option<Pipe> {
@@ -226,27 +276,13 @@ fn assemble(
         no_nodes(&fields, faults);
         return None;
     }
-    let mut index = FxHashMap::default();
-    for (place, draft) in drafts.iter().enumerate() {
-        let Some(node) = &draft.node else { continue };
-        if index.insert(node.id.clone(), NodeIx::new(place)).is_some() {
-            let message = format!("a node with the id `{}` was there before", node.id);
-            faults
-                .add(Code::DuplicateId, draft.id_at, message)
-                .with_help("ids are unique: rename one of them");
-        }
-    }
-    let dependencies = graph::dependencies(&drafts, &index, faults);
-    let graph = graph::build(&drafts, &dependencies, faults);
-    templates::check(&drafts, graph.as_ref(), &index, &inputs, source, faults);
+    let names = Names::new(&nodes, &drafts, faults);
+    let dependencies = graph::dependencies(&mut drafts, &names, faults);
+    let graph = graph::build(&drafts, &dependencies, &names, faults);
+    templates::check(&drafts, graph.as_ref(), &names, &inputs, source, faults);
     let graph = graph?;
-    graph::never_runs(&drafts, &graph, faults);
-
-    let mut nodes = Vec::with_capacity(drafts.len());
-    for draft in &mut drafts {
-        // One at a time, so that there are never two of all of them.
-        nodes.push(*draft.node.take()?);
-    }
+    graph::never_runs(&drafts, &graph, &names, faults);
+    let index = names.index;
     Some(Pipe {
         name: name?,
         version: version?,
@@ -258,7 +294,8 @@ fn assemble(
         timeout,
         env,
         inputs,
-        nodes,
+        // In the place where they are, so that there are never two of all of them.
+        nodes: nodes.into_iter().collect::<Option<_>>()?,
         graph,
         index,
         definition,
@@ -355,8 +392,6 @@ fn locate(source: &Source, at: Span, needle: &str) -> Span {
     }
     at
 }
-
-type Index = FxHashMap<NodeId, NodeIx>;
 
 #[cfg(test)]
 mod tests;

@@ -21,42 +21,54 @@ const OPERATIONAL: [&str; 6] = ["timeout", "retry", "idle_timeout", "always", "b
 /// The digests of all nodes of a pipe, each computed when it is first asked for.
 #[derive(Debug)]
 pub struct Identities {
-    digests: Vec<Option<Digest>>,
+    /// For each node one more than its place in `digests`; 0 while it has none.
+    places: Vec<u32>,
+    digests: Vec<Digest>,
     commands: Commands,
 }
 
 impl Identities {
     /// Nothing computed yet. A command that is not among `commands` counts by its name alone.
     pub fn new(pipe: &Pipe, commands: Commands) -> Self {
-        Self { digests: vec![None; pipe.nodes().len()], commands }
+        Self { places: vec![0; pipe.nodes().len()], digests: Vec::new(), commands }
     }
 
     /// The digest of `node` in a run with these inputs.
     pub fn of(&mut self, pipe: &Pipe, inputs: &Values, node: NodeIx) -> Digest {
+        if let Some(known) = self.known(node) {
+            return known;
+        }
         // Down to what is known, then up again: no recursion, whatever the depth.
-        let mut stack = vec![node];
-        while let Some(&next) = stack.last() {
-            if self.digests[next.place()].is_some() {
-                stack.pop();
+        let mut below = Vec::new();
+        let mut next = node;
+        loop {
+            let dependencies = pipe.graph().dependencies(next);
+            if let Some(&unknown) = dependencies.iter().find(|d| self.known(**d).is_none()) {
+                below.push(std::mem::replace(&mut next, unknown));
                 continue;
             }
-            let missing = |d: &&NodeIx| self.digests[d.place()].is_none();
-            match pipe.graph().dependencies(next).iter().find(missing) {
-                Some(&dependency) => stack.push(dependency),
-                None => {
-                    let mut ancestors: Vec<Digest> = pipe
-                        .graph()
-                        .dependencies(next)
-                        .iter()
-                        .filter_map(|d| self.digests[d.place()])
-                        .collect();
-                    ancestors.sort_unstable();
-                    self.digests[next.place()] = Some(digest(pipe, inputs, &self.commands, next, &ancestors));
-                    stack.pop();
-                }
+            let mut ancestors: Vec<Digest> = dependencies.iter().filter_map(|d| self.known(*d)).collect();
+            ancestors.sort_unstable();
+            let digest = digest(pipe, inputs, &self.commands, next, &ancestors);
+            self.keep(pipe, next, digest);
+            match below.pop() {
+                Some(node) => next = node,
+                None => return digest,
             }
         }
-        self.digests[node.place()].unwrap_or(Digest::ZERO)
+    }
+
+    fn known(&self, node: NodeIx) -> Option<Digest> {
+        let place = self.places[node.place()].checked_sub(1)?;
+        self.digests.get(place as usize).copied()
+    }
+
+    /// Keeps what other nodes may ask for; whoever asks for a node itself asks once.
+    fn keep(&mut self, pipe: &Pipe, node: NodeIx, digest: Digest) {
+        if !pipe.graph().dependents(node).is_empty() {
+            self.digests.push(digest);
+            self.places[node.place()] = u32::try_from(self.digests.len()).unwrap_or_default();
+        }
     }
 }
 
@@ -85,7 +97,7 @@ fn parts(pipe: &Pipe, inputs: &Values, commands: &Commands, node: NodeIx) -> Vec
         .collect();
     let model = pipe.node(node);
     parts.extend(pipe.env().iter().map(|(name, value)| (format!("env.{name}"), value.clone())));
-    if model.ai.is_some() {
+    if model.ai().is_some() {
         parts.extend(pipe.default_model().map(|name| ("default_model".into(), name.to_string())));
         parts.extend(pipe.agent().map(|name| ("agent of the pipe".into(), name.to_string())));
     }
@@ -125,7 +137,7 @@ fn uses_input(node: &Node, command: Option<&Command>, key: &str) -> bool {
             RoundBody::Command(_) => by_command(),
         },
     };
-    body || node.when.as_deref().is_some_and(by_template) || node.env.iter().any(|(_, value)| by_text(value))
+    body || node.when().is_some_and(by_template) || node.env().iter().any(|(_, value)| by_text(value))
 }
 
 /// Whether `name` occurs as a whole word.

@@ -11,6 +11,7 @@ mod diagnostic;
 mod duration;
 mod fields;
 mod identity;
+mod index;
 mod inputs;
 mod model;
 mod source;

@@ -4,11 +4,10 @@ use std::{num::NonZeroU32, ops::Range, time::Duration};
 
 use omne_dag::{Graph, NodeIx, TriggerRule};
 use omne_events::{Digest, ErrorKind, NodeId, NodeKind, PipeName, WorkspaceMode};
-use rustc_hash::FxHashMap;
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use crate::template::Template;
+use crate::{index::Index, template::Template};
 
 /// How long a node may run when it does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -32,7 +31,7 @@ pub struct Pipe {
     pub(crate) inputs: Vec<InputDeclaration>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) graph: Graph,
-    pub(crate) index: FxHashMap<NodeId, NodeIx>,
+    pub(crate) index: Index,
     pub(crate) definition: Definition,
 }
 
@@ -99,7 +98,7 @@ impl Pipe {
     }
     /// The node called `id`.
     pub fn find(&self, id: &str) -> Option<NodeIx> {
-        self.index.get(id).copied()
+        self.index.find(id, |node| self.node(node).id.as_str())
     }
     /// The nodes' trigger rules, in their order.
     pub fn rules(&self) -> Vec<TriggerRule> {
@@ -120,7 +119,7 @@ impl Pipe {
     }
 }
 
-/// A step.
+/// A step. Small, for there may be 100,000; what few have is in [`Extras`].
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Its id.
@@ -129,24 +128,70 @@ pub struct Node {
     pub body: Body,
     /// When it may run.
     pub trigger_rule: TriggerRule,
-    /// Whether it runs, looked at once the rule has fired.
-    pub when: Option<Box<Template>>,
     /// How long an attempt may take.
     pub timeout: Duration,
-    /// Further attempts.
-    pub retry: Option<Box<Retry>>,
-    /// The gate after it.
-    pub gate: Option<GateName>,
-    /// Its own environment variables.
-    pub env: Box<[(String, String)]>,
-    /// The names of the secrets that it gets as variables.
-    pub secrets: Box<[SmolStr]>,
-    /// Where in the workspace it runs; relative, without `..`.
-    pub cwd: Option<Box<str>>,
     /// Whether a resume runs it even if it had completed.
     pub always: bool,
+    /// The rest.
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+/// What few nodes have.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extras {
+    pub(crate) when: Option<Template>,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) gate: Option<GateName>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) secrets: Vec<SmolStr>,
+    pub(crate) cwd: Option<String>,
+    pub(crate) ai: Option<Ai>,
+}
+
+impl Extras {
+    /// Nothing, if there is nothing.
+    pub(crate) fn boxed(self) -> Option<Box<Self>> {
+        let Self { when, retry, gate, env, secrets, cwd, ai } = &self;
+        let is_empty = when.is_none()
+            && retry.is_none()
+            && gate.is_none()
+            && env.is_empty()
+            && secrets.is_empty()
+            && cwd.is_none()
+            && ai.is_none();
+        (!is_empty).then(|| Box::new(self))
+    }
+}
+
+impl Node {
+    /// Whether it runs, looked at once the rule has fired.
+    pub fn when(&self) -> Option<&Template> {
+        self.extras.as_ref()?.when.as_ref()
+    }
+    /// Further attempts.
+    pub fn retry(&self) -> Option<&Retry> {
+        self.extras.as_ref()?.retry.as_ref()
+    }
+    /// The gate after it.
+    pub fn gate(&self) -> Option<&GateName> {
+        self.extras.as_ref()?.gate.as_ref()
+    }
+    /// Its own environment variables.
+    pub fn env(&self) -> &[(String, String)] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.env)
+    }
+    /// The names of the secrets that it gets as variables.
+    pub fn secrets(&self) -> &[SmolStr] {
+        self.extras.as_ref().map_or(&[], |extras| &extras.secrets)
+    }
+    /// Where in the workspace it runs; relative, without `..`.
+    pub fn cwd(&self) -> Option<&str> {
+        self.extras.as_ref()?.cwd.as_deref()
+    }
     /// What only agents have.
-    pub ai: Option<Box<Ai>>,
+    pub fn ai(&self) -> Option<&Ai> {
+        self.extras.as_ref()?.ai.as_ref()
+    }
 }
 
 impl Node {

@@ -146,9 +146,7 @@ impl RunState {
             Event::NodeStarted(started) => self.node_started(started, record.at),
             Event::NodeSpawned(spawned) => {
                 self.begun = true;
-                let node = self.running_node(&spawned.node_id, spawned.attempt, kind)?;
-                self.nodes[node].pid = Some(spawned.pid);
-                Ok(())
+                self.running_node(&spawned.node_id, spawned.attempt, kind).map(|_| ())
             }
             Event::NodeCompleted(completed) => self.node_completed(completed, record.at),
             Event::NodeFailed(failed) => self.node_failed(failed, record.at),
@@ -379,7 +377,7 @@ impl RunState {
         record.attempt = started.attempt;
         record.started_at = Some(at);
         record.node_sha256 = started.node_sha256;
-        (record.ended_at, record.duration_ms, record.exit_code, record.pid) = (None, None, None, None);
+        (record.ended_at, record.duration_ms, record.exit_code) = (None, None, None);
         (record.output_bytes, record.output_sha256) = (0, None);
         if let Some(rare) = &mut record.rare {
             (rare.error, rare.message, rare.signal, rare.reason) = (None, None, None, None);

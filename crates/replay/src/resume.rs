@@ -135,10 +135,8 @@ fn step(
                 }
                 (None, Some(what)) => (PlanAction::Run, what),
                 (None, None)
-                    if pipe.node(node).when.as_ref().map(|w| w.source())
-                        != state
-                            .pipe()
-                            .and_then(|old| old.node(before).when.as_ref().map(|w| w.source())) =>
+                    if pipe.node(node).when().map(|w| w.source())
+                        != state.pipe().and_then(|old| old.node(before).when().map(|w| w.source())) =>
                 {
                     (PlanAction::Run, "`when` changed".into())
                 }

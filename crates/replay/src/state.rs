@@ -94,8 +94,6 @@ pub struct NodeRecord {
     pub attempts_before: u32,
     /// The next attempt goes on where the last one was cut off.
     pub goes_on: bool,
-    /// The process of the last attempt.
-    pub pid: Option<u32>,
     /// When the last attempt began.
     pub started_at: Option<Timestamp>,
     /// When it ended.

@@ -69,7 +69,7 @@ impl Roster {
         let path =
             options.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
         let path = path.unwrap_or("/usr/local/bin:/usr/bin:/bin".as_ref());
-        for node in pipe.nodes().iter().filter(|node| node.ai.is_some() && runs(node)) {
+        for node in pipe.nodes().iter().filter(|node| node.ai().is_some() && runs(node)) {
             if let Some(command) = node.command()
                 && !roster.commands.contains_key(command.as_str())
                 && let Err(help) = volume.command(command.as_str())
@@ -95,7 +95,7 @@ impl Roster {
                     session: Session::Unnamed,
                     model: model.as_deref(),
                     tools: tools.as_deref(),
-                    turns: node.ai.as_ref().and_then(|ai| ai.max_turns).map(std::num::NonZeroU32::get),
+                    turns: node.ai().and_then(|ai| ai.max_turns).map(std::num::NonZeroU32::get),
                     budget: None,
                     args: &[],
                 };
@@ -106,7 +106,7 @@ impl Roster {
     }
 
     fn agent_of<'a>(&'a self, node: &'a Node) -> &'a SmolStr {
-        node.ai.as_ref().and_then(|ai| ai.agent.as_ref()).unwrap_or(&self.default)
+        node.ai().and_then(|ai| ai.agent.as_ref()).unwrap_or(&self.default)
     }
 
     fn command(&self, node: &Node) -> Option<&Command> {
@@ -114,12 +114,12 @@ impl Roster {
     }
 
     fn tools(&self, node: &Node) -> Option<Vec<SmolStr>> {
-        let own = node.ai.as_ref().and_then(|ai| ai.allowed_tools.clone());
+        let own = node.ai().and_then(|ai| ai.allowed_tools.clone());
         own.or_else(|| self.command(node)?.allowed_tools().map(<[SmolStr]>::to_vec))
     }
 
     fn model(&self, pipe: &Pipe, node: &Node) -> Option<SmolStr> {
-        let own = node.ai.as_ref().and_then(|ai| ai.model.clone());
+        let own = node.ai().and_then(|ai| ai.model.clone());
         own.or_else(|| self.command(node)?.model().cloned()).or_else(|| pipe.default_model().cloned())
     }
 
@@ -137,7 +137,7 @@ impl Roster {
         bindings: Bindings,
     ) -> Option<Box<Ask>> {
         let node = pipe.node(node);
-        let (agent, program) = self.agents.get(self.agent_of(node)).filter(|_| node.ai.is_some())?;
+        let (agent, program) = self.agents.get(self.agent_of(node)).filter(|_| node.ai().is_some())?;
         let rare = record.rare.as_deref();
         // Only a resume that goes on leaves a round and its session behind before an attempt.
         let rounds = node.rounds().zip(rare).filter(|(_, rare)| rare.iteration.is_some());

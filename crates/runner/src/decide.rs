@@ -11,7 +11,7 @@ const MOST_IDS: usize = 24 * 1024;
 
 /// How long to wait before another attempt at a node that failed; `None` when there is none.
 pub(crate) fn retry_delay(node: &Node, record: &NodeRecord, failed: &NodeFailed) -> Option<Duration> {
-    let retry = node.retry.as_ref()?;
+    let retry = node.retry()?;
     let in_this_go = failed.attempt.saturating_sub(record.attempts_before);
     if in_this_go > retry.max {
         return None;

@@ -178,8 +178,8 @@ pub(crate) fn read(
     needs: &dyn Fn(&Node) -> bool,
 ) -> Result<Option<Arc<Secrets>>, RunError> {
     let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
-    for node in pipe.nodes().iter().filter(|node| !node.secrets.is_empty() && needs(node)) {
-        for name in &node.secrets {
+    for node in pipe.nodes().iter().filter(|node| !node.secrets().is_empty() && needs(node)) {
+        for name in node.secrets() {
             wanted.entry(name).or_insert(node.id.as_str());
         }
     }

@@ -135,7 +135,7 @@ impl Doctor {
                 Ok(Some(pipe)) => {
                     let default = pipe.agent().map(ToString::to_string).or_else(|| settings.agent.clone());
                     let default = default.unwrap_or_else(|| "claude".to_owned());
-                    for ai in pipe.nodes().iter().filter_map(|node| node.ai.as_ref()) {
+                    for ai in pipe.nodes().iter().filter_map(|node| node.ai()) {
                         wanted.insert(ai.agent.as_ref().map_or_else(|| default.clone(), ToString::to_string));
                     }
                 }

@@ -26,10 +26,10 @@ fn steps(pipe: &Pipe) -> Vec<Step> {
             [] => "nothing has to come before".to_owned(),
             _ => format!("after {} ({})", needs.join(", "), model.trigger_rule.as_str()),
         };
-        if let Some(when) = &model.when {
+        if let Some(when) = model.when() {
             why += &format!(", when {}", when.source());
         }
-        if let Some(gate) = &model.gate {
+        if let Some(gate) = model.gate() {
             why += &format!(", then the gate {gate}");
         }
         Step { node, number: layers[node.place()] + 1, why }

@@ -83,5 +83,5 @@ impl Active {
 }
 
 fn idle_timeout(node: &Node) -> Duration {
-    node.ai.as_ref().map_or(omne_pipe::DEFAULT_IDLE_TIMEOUT, |ai| ai.idle_timeout)
+    node.ai().map_or(omne_pipe::DEFAULT_IDLE_TIMEOUT, |ai| ai.idle_timeout)
 }

@@ -73,7 +73,7 @@ impl LocalExecutor {
         let outputs = outputs_of(outputs.as_deref().unwrap_or_default())?;
         let active = Active::new(attempt, node, Stage::Script);
         let completed = self.agent_completed(node, &active, run.done(), outputs);
-        if node.gate.is_some() {
+        if node.gate().is_some() {
             return self.begin_gate(active, completed, emitted);
         }
         self.remove_outputs(node, number);
@@ -147,7 +147,7 @@ impl LocalExecutor {
         };
         let (mut environment, mark) = self.environment(node, active);
         for (name, value) in &run.ask.agent.env {
-            let has_own = node.env.iter().chain(&active.env).any(|(own, _)| own == name);
+            let has_own = node.env().iter().chain(&active.env).any(|(own, _)| own == name);
             if !self.base.contains(name) && !has_own {
                 environment.set(name, value);
             }
@@ -329,7 +329,7 @@ impl LocalExecutor {
                 match outputs.and_then(|bytes| outputs_of(bytes.as_deref().unwrap_or_default())) {
                     Ok(outputs) => {
                         let completed = self.agent_completed(node, &active, done, outputs);
-                        if node.gate.is_none() {
+                        if node.gate().is_none() {
                             self.remove_outputs(node, active.number);
                             emitted.push(Emitted::Event(completed.into()));
                             return Ok(());

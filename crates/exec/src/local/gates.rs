@@ -174,5 +174,5 @@ fn kept(node: &NodeId) -> String {
 
 /// What the gate of a node is called that has one.
 fn gate_name(node: &Node) -> &str {
-    node.gate.as_ref().map_or("", |gate| gate.as_str())
+    node.gate().map_or("", |gate| gate.as_str())
 }

@@ -87,7 +87,7 @@ impl LocalExecutor {
         let number = attempt.number;
         let definition = || serde_json::from_str(pipe.node_definition(attempt.node)).unwrap_or(Value::Null);
         let env: Map<String, Value> =
-            node.env.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+            node.env().iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
         let mut payload = json!({
             "node": definition(),
             "attempt": number,
@@ -152,7 +152,7 @@ impl LocalExecutor {
         }
         let pipe = Arc::clone(&self.pipe);
         let node = pipe.node(active.node);
-        let gate = node.gate.as_ref().map(|gate| gate.as_str());
+        let gate = node.gate().map(|gate| gate.as_str());
         let payload = json!({ "gate": gate, "attempt": active.number });
         let pending = Pending::Step(Step::Gate(Box::new((active, completed))));
         match self.fire(HookEvent::PreGate, Some(&node.id), || payload, pending) {

@@ -103,7 +103,7 @@ impl LocalExecutor {
             return Err(ExecuteError::Capture(error.source));
         }
         let limit = |cause: Cause| verdict::of_cause(cause, &end.stderr);
-        let idle = node.ai.as_ref().map_or(Duration::ZERO, |ai| ai.idle_timeout);
+        let idle = node.ai().map_or(Duration::ZERO, |ai| ai.idle_timeout);
         let cause = end.ended.map(|ended| match ended {
             Ended::Timeout => limit(Cause::Timeout(node.timeout)),
             Ended::Idle => limit(Cause::Idle(idle)),

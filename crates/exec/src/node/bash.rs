@@ -37,8 +37,8 @@ pub(crate) fn spec(
 
 /// Where a node runs. A link that leads out of the workspace is not followed.
 pub(crate) fn working_directory(workspace: &Path, node: &Node) -> Result<PathBuf, Failure> {
-    let Some(cwd) = &node.cwd else { return Ok(workspace.to_owned()) };
-    let place = workspace.join(&**cwd);
+    let Some(cwd) = node.cwd() else { return Ok(workspace.to_owned()) };
+    let place = workspace.join(cwd);
     if let (Ok(real), Ok(top)) = (place.canonicalize(), workspace.canonicalize())
         && !real.starts_with(top)
     {

@@ -13,8 +13,8 @@ use crate::{
     codes::Code,
     fields::{Faults, Fields, Spanned, suggest},
     model::{
-        Ai, BLOCKED, Body, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, FileName, Node, Retry, RetryOn, RoundBody,
-        Rounds,
+        Ai, BLOCKED, Body, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, Extras, FileName, Node, Retry, RetryOn,
+        RoundBody, Rounds,
     },
     source::Source,
     template::{Name, Template, TemplateError},
@@ -53,16 +53,15 @@ const RETRY_KEYS: &[&str] = &["max", "delay", "backoff", "max_delay", "on"];
 /// The longest script that the kernel takes as one argument.
 const MOST_BASH: usize = 128 * 1024 - 1;
 
-pub(super) fn draft(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, faults: &mut Faults) -> Draft {
-    let nothing = Draft {
-        node: None,
-        id_at: top(tree.at),
-        depends_on: Box::default(),
-        when_at: None,
-        names: Vec::new(),
-    };
+pub(super) fn draft(
+    tree: &Tree<'_>,
+    source: &Source,
+    lookup: &dyn Lookup,
+    faults: &mut Faults,
+) -> (Draft, Option<Node>) {
+    let nothing = Draft { id_at: top(tree.at), depends_on: Box::default(), when_at: None, names: Vec::new() };
     let mut names = Vec::new();
-    let Some(fields) = Fields::new(tree, "a node", NODE_KEYS, faults) else { return nothing };
+    let Some(fields) = Fields::new(tree, "a node", NODE_KEYS, faults) else { return (nothing, None) };
     let id = id(&fields, faults);
     let id_at = fields.get("id").map_or(top(tree.at), |id| id.at);
     let depends_on = fields.texts("depends_on", faults).unwrap_or_default();
@@ -73,30 +72,23 @@ pub(super) fn draft(tree: &Tree<'_>, source: &Source, lookup: &dyn Lookup, fault
     let rules: Vec<_> = TriggerRule::ALL.map(|rule| (rule.as_str(), rule)).into();
     let trigger_rule = fields.choice("trigger_rule", &rules, faults).unwrap_or_default();
     let when = fields.text("when", faults);
-    let node = Node {
-        trigger_rule,
+    let extras = Extras {
         when: when
-            .and_then(|text| template(text, Template::expression, Scope::Node, source, &mut names, faults))
-            .map(Box::new),
-        timeout: fields.duration("timeout", faults).unwrap_or(DEFAULT_TIMEOUT),
-        retry: retry(&fields, faults).map(Box::new),
+            .and_then(|text| template(text, Template::expression, Scope::Node, source, &mut names, faults)),
+        retry: retry(&fields, faults),
         gate: file(&fields, "gate", Code::MissingGate, |name| lookup.gate(name), faults),
-        env: environment(&fields, faults).into(),
+        env: environment(&fields, faults),
         secrets: secrets(&fields, lookup, faults),
-        cwd: cwd(&fields, faults).map(Into::into),
-        always: fields.boolean("always", faults).unwrap_or(false),
-        id: match id.clone() {
-            Some(id) => id,
-            None => return Draft { depends_on, ..nothing },
-        },
-        body: match body {
-            Some(body) => body,
-            // The fault is reported; later checks only need something that stands for it.
-            None => Body::Bash("".into()),
-        },
+        cwd: cwd(&fields, faults),
         ai,
     };
-    Draft { node: Some(Box::new(node)), id_at, depends_on, when_at: when.map(|text| text.at), names }
+    let timeout = fields.duration("timeout", faults).unwrap_or(DEFAULT_TIMEOUT);
+    let always = fields.boolean("always", faults).unwrap_or(false);
+    let Some(id) = id else { return (Draft { depends_on, ..nothing }, None) };
+    // The fault of a missing body is reported; later checks only need something that stands for it.
+    let body = body.unwrap_or_else(|| Body::Bash("".into()));
+    let node = Node { id, body, trigger_rule, timeout, always, extras: extras.boxed() };
+    (Draft { id_at, depends_on, when_at: when.map(|text| text.at), names }, Some(node))
 }
 
 fn id(fields: &Fields<'_>, faults: &mut Faults) -> Option<NodeId> {
@@ -229,7 +221,7 @@ fn check_until<'t>(until: Spanned<&'t str>, faults: &mut Faults) -> Option<&'t s
     None
 }
 
-fn ai(fields: &Fields<'_>, faults: &mut Faults) -> Option<Box<Ai>> {
+fn ai(fields: &Fields<'_>, faults: &mut Faults) -> Option<Ai> {
     let own = |texts: Vec<Spanned<&str>>| texts.iter().map(|text| text.value.into()).collect();
     let ai = Ai {
         model: fields.text("model", faults).map(|text| text.value.into()),
@@ -244,7 +236,7 @@ fn ai(fields: &Fields<'_>, faults: &mut Faults) -> Option<Box<Ai>> {
             .map_or_else(Vec::new, |texts| texts.iter().map(|text| text.value.to_owned()).collect()),
         budget_usd: fields.number("budget_usd", 0.0, faults),
     };
-    fields.get("bash").is_none().then(|| Box::new(ai))
+    fields.get("bash").is_none().then_some(ai)
 }
 
 fn retry(fields: &Fields<'_>, faults: &mut Faults) -> Option<Retry> {
@@ -307,7 +299,7 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
 }
 
 /// `secrets:` of a node.
-fn secrets(fields: &Fields<'_>, lookup: &dyn Lookup, faults: &mut Faults) -> Box<[SmolStr]> {
+fn secrets(fields: &Fields<'_>, lookup: &dyn Lookup, faults: &mut Faults) -> Vec<SmolStr> {
     let mut names: Vec<SmolStr> = Vec::new();
     let env = fields.get("env");
     for text in fields.texts("secrets", faults).unwrap_or_default() {
@@ -330,7 +322,7 @@ fn secrets(fields: &Fields<'_>, lookup: &dyn Lookup, faults: &mut Faults) -> Box
         }
         names.push(name.into());
     }
-    names.into()
+    names
 }
 
 /// What is wrong with the name of a variable, if something is, and what to do.

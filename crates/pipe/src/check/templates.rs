@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use omne_dag::{Graph, NodeIx};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Draft, Index, SUGGESTIONS, Scope, Use, locate};
+use super::{Draft, Names, SUGGESTIONS, Scope, Use, locate};
 use crate::{
     codes::Code,
     fields::{Faults, suggest},
@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn check(
     drafts: &[Draft],
     graph: Option<&Graph>,
-    index: &Index,
+    names: &Names<'_>,
     inputs: &[InputDeclaration],
     source: &Source,
     faults: &mut Faults,
@@ -30,12 +30,12 @@ pub(super) fn check(
         let is_ancestor = |id: &str| {
             // In a ring nobody can say who comes first; the ring is the fault.
             let Some(graph) = graph else { return true };
-            index.get(id).is_some_and(|ix| below.has(graph, *ix, NodeIx::new(place)))
+            names.find(id).is_some_and(|ix| below.has(graph, ix, NodeIx::new(place)))
         };
         for Use { name, at, scope, command } in &draft.names {
             let known = Known {
                 input_keys: &input_keys,
-                index,
+                names,
                 scope: *scope,
                 is_ancestor: &is_ancestor,
                 suggestions: &suggestions,
@@ -57,7 +57,7 @@ pub(super) fn check(
 /// What a template may name.
 struct Known<'a> {
     input_keys: &'a FxHashSet<&'a str>,
-    index: &'a Index,
+    names: &'a Names<'a>,
     scope: Scope,
     is_ancestor: &'a dyn Fn(&str) -> bool,
     /// How many similar names were looked for.
@@ -110,10 +110,10 @@ impl Known<'_> {
                 }
             }
             Name::Node { id, field } => {
-                if !self.index.contains_key(id.as_str()) {
+                if self.names.find(id.as_str()).is_none() {
                     let fault =
                         faults.add(Code::UnknownName, locate(id), format!("the pipe has no node `{id}`"));
-                    match self.near(id, self.index.keys().map(omne_events::NodeId::as_str)) {
+                    match self.near(id, self.names.ids()) {
                         Some(near) => fault.with_help(format!("did you mean `{near}`?")),
                         None => fault.with_help("an id with `-` or `.` is written `nodes['my-id']`"),
                     }

@@ -72,7 +72,7 @@ impl Run<'_> {
     /// A node whose rule has fired: its condition decides whether it runs.
     fn consider(&mut self, queues: &mut Queues, node: NodeIx) -> Result<(), RunError> {
         let Some(pipe) = self.state.pipe().cloned() else { return Ok(()) };
-        let Some(when) = &pipe.node(node).when else {
+        let Some(when) = &pipe.node(node).when() else {
             queues.ready.push(Reverse(node));
             return Ok(());
         };

@@ -155,13 +155,13 @@ impl SimExecutor {
     }
 
     fn gate(&self, node: NodeIx) -> &str {
-        self.pipe.node(node).gate.as_ref().map_or("", |gate| gate.as_str())
+        self.pipe.node(node).gate().map_or("", |gate| gate.as_str())
     }
 
     /// What comes after its work: its gate, if it has one, and its end.
     fn follow(&mut self, node: NodeIx, number: u32, took: Duration, emitted: &mut Vec<Emitted>) {
         let completed = self.completed(node, number, took);
-        let has_gate = self.pipe.node(node).gate.is_some();
+        let has_gate = self.pipe.node(node).gate().is_some();
         match self.parts[node.place()].gate {
             Gate::Fails if has_gate => {
                 emitted.push(Emitted::Event(self.failed(node, number, ErrorKind::GateFailed, took)));

@@ -126,7 +126,7 @@ impl Judge {
                 let stand = Stand::Failed(seq, took, failed.retry_in_ms.is_some());
                 let place = self.place(&failed.node_id)?;
                 let record = &self.nodes[place];
-                let retry = self.pipe.nodes()[place].retry.as_ref();
+                let retry = self.pipe.nodes()[place].retry();
                 let tries = failed.attempt - record.before;
                 if failed.retry_in_ms.is_some() && retry.is_none_or(|retry| tries > retry.max) {
                     return Err("a node is tried again as often as its `retry` says, and no more");

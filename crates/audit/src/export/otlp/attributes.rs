@@ -129,7 +129,7 @@ fn provider(attempt: &Attempt) -> Option<&str> {
 fn asked<'a>(story: &'a Story, attempt: &Attempt) -> Option<&'a str> {
     let pipe = story.state.pipe()?;
     let node = pipe.node(pipe.find(attempt.node.as_str())?);
-    let model = node.ai.as_ref().and_then(|ai| ai.model.as_ref());
+    let model = node.ai().and_then(|ai| ai.model.as_ref());
     model.or(pipe.default_model()).map(|model| model.as_str())
 }
 

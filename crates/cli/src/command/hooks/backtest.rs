@@ -275,7 +275,7 @@ impl Now<'_> {
                 "prompt": self.prompt(&started.node_id, started.attempt, &[started.iteration]),
             }),
             What::Gate { node, attempt } => {
-                let gate = self.pipe.node(self.pipe.find(node.as_str())?).gate.as_ref();
+                let gate = self.pipe.node(self.pipe.find(node.as_str())?).gate();
                 json!({ "gate": gate.map(|gate| gate.as_str()), "attempt": attempt })
             }
             What::Tool(call) => {
@@ -292,14 +292,14 @@ impl Now<'_> {
         let index = self.pipe.find(started.node_id.as_str())?;
         let node = self.pipe.node(index);
         let env: Map<String, Value> =
-            node.env.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+            node.env().iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
         let mut payload = json!({
             "node": serde_json::from_str::<Value>(self.pipe.node_definition(index)).unwrap_or_default(),
             "attempt": started.attempt,
             "env": env,
             "timeout": node.timeout.as_secs(),
         });
-        if let Some(ai) = &node.ai {
+        if let Some(ai) = node.ai() {
             payload["prompt"] = self.prompt(&started.node_id, started.attempt, &[1]).into();
             if let Some(model) = &started.model {
                 payload["model"] = model.as_str().into();
@@ -385,12 +385,12 @@ impl Now<'_> {
             }
             (What::Node(started), _) => {
                 let name = started.agent.as_deref().unwrap_or("claude");
-                let args = node.ai.as_ref().map(|ai| ai.agent_args.as_slice()).unwrap_or_default();
+                let args = node.ai().map(|ai| ai.agent_args.as_slice()).unwrap_or_default();
                 bench.host.rule(namespace, Path::new(name), args)
             }
             (What::Gate { .. }, _) => {
                 // A gate that is gone is started no more.
-                let gate = omne_exec::gate_command(self.volume, node.gate.as_ref()?.as_str(), SHELL).ok()?;
+                let gate = omne_exec::gate_command(self.volume, node.gate()?.as_str(), SHELL).ok()?;
                 bench.host.rule(namespace, &gate.0, &gate.1)
             }
             (What::Run | What::Iteration(_) | What::Tool(_), _) => None,
