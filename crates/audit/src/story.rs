@@ -205,9 +205,9 @@ impl Story {
     ///
     /// # Errors
     /// At the first line that is no event or breaks a rule of the state. Links are [`omne_replay::verify`]'s business.
-    pub fn read<R: Read>(
+    pub fn read<R: Read + Send>(
         reader: &mut LogReader<R>,
-        mut each: impl FnMut(&[u8], &Line),
+        mut each: impl FnMut(&[u8], &Line) + Send,
     ) -> Result<Self, FoldError> {
         let mut teller = Teller::default();
         let folded = fold(RunState::new(), reader, None, |bytes, line| {

@@ -113,8 +113,9 @@ impl Chain {
         self.head
     }
 
-    /// Takes the next line in; every rule that it breaks. The chain goes on from the line all the same.
-    pub fn follow(&mut self, bytes: &[u8], decoded: &Decoded<'_>) -> Vec<ChainFault> {
+    /// Takes the next line in, which has this digest; every rule that it breaks. The chain goes on from the line all the
+    /// same.
+    pub fn follow(&mut self, bytes: &[u8], digest: Digest, decoded: &Decoded<'_>) -> Vec<ChainFault> {
         let line = &decoded.line;
         let mut faults = Vec::new();
         if line.seq() != self.seq + 1 {
@@ -141,23 +142,24 @@ impl Chain {
             faults.push(ChainFault::Prev);
         }
         let head = match (redaction(bytes), self.redactions) {
-            (Some(digest), Redactions::Accepted) => {
+            (Some(was), Redactions::Accepted) => {
                 self.redacted += 1;
-                digest
+                was
             }
             (Some(_), Redactions::Refused) => {
                 faults.push(ChainFault::Redacted);
-                Digest::of(bytes)
+                digest
             }
-            (None, _) => Digest::of(bytes),
+            (None, _) => digest,
         };
         self.advance(line.seq(), line.id().max(self.id), line.at().max(self.at), head);
         faults
     }
 
-    /// Counts a line that can not be read: the next one is still numbered after it and linked to its bytes.
-    pub fn pass_over(&mut self, bytes: &[u8]) {
-        self.advance(self.seq + 1, self.id, self.at, Digest::of(bytes));
+    /// Counts a line that can not be read, which has this digest: the next one is still numbered after it and linked to its
+    /// bytes.
+    pub fn pass_over(&mut self, digest: Digest) {
+        self.advance(self.seq + 1, self.id, self.at, digest);
     }
 
     pub(crate) fn advance(&mut self, seq: u64, id: EventId, at: Timestamp, head: Digest) {

@@ -168,6 +168,16 @@ impl Decoder {
         Self::default()
     }
 
+    /// For a log of which `lines` lines were read already.
+    pub(crate) fn after(lines: u64) -> Self {
+        Self { lines, ..Self::default() }
+    }
+
+    /// How many lines it was given.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
     /// Understands the next line, given without its newline.
     pub fn decode<'a>(&mut self, line: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
         self.lines += 1;

@@ -1,8 +1,8 @@
 //! A whole log read into its state.
 
-use std::io::Read;
+use std::{io::Read, ops::ControlFlow};
 
-use omne_events::{DecodeError, Decoder, Line, LogReader, ReadError, Tail};
+use omne_events::{DecodeError, Decoded, Decoder, Line, LogReader, ReadError, Tail, read_ahead};
 
 use crate::{RunState, Violation};
 
@@ -55,28 +55,36 @@ pub enum FoldError {
 }
 
 /// Folds a log into `state` up to the event numbered `until`, or to its end. `each` sees every line before it is
-/// applied.
+/// applied. Lines of a long log are decoded by several threads; `each` is called by one at a time, in their order.
 ///
 /// # Errors
 /// At the first line that is no event or breaks a rule. Links and numbers are [`crate::verify`]'s business.
-pub fn fold<R: Read>(
+pub fn fold<R: Read + Send>(
     mut state: RunState,
     reader: &mut LogReader<R>,
     until: Option<u64>,
-    mut each: impl FnMut(&[u8], &Line),
+    mut each: impl FnMut(&[u8], &Line) + Send,
 ) -> Result<Folded, FoldError> {
-    let mut decoder = Decoder::new();
     let mut unknown: Vec<String> = Vec::new();
     let (mut number, mut seq) = (0, 0);
-    while until.is_none_or(|until| number < until)
-        && let Some(bytes) = reader.next_line()?
-    {
+    let mut failed = None;
+    let wanted = |number| until.is_none_or(|until| number < until);
+    let mut take = |bytes: &[u8], decoded: Result<Decoded<'_>, DecodeError>| {
         number += 1;
-        let decoded = decoder.decode(bytes).map_err(|source| FoldError::Decode { line: number, source })?;
+        let decoded = match decoded {
+            Ok(decoded) => decoded,
+            Err(source) => {
+                failed = Some(FoldError::Decode { line: number, source });
+                return ControlFlow::Break(());
+            }
+        };
         each(bytes, &decoded.line);
         match &decoded.line {
             Line::Known(record) => {
-                state.apply(record).map_err(|source| FoldError::Violation { line: number, source })?;
+                if let Err(source) = state.apply(record) {
+                    failed = Some(FoldError::Violation { line: number, source });
+                    return ControlFlow::Break(());
+                }
             }
             Line::Unknown { kind, .. } => {
                 if !unknown.contains(kind) {
@@ -85,6 +93,20 @@ pub fn fold<R: Read>(
             }
         }
         seq = decoded.line.seq();
+        if wanted(number) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    if until.is_none() {
+        read_ahead(reader, |_| (), |bytes, (), decoded| take(bytes, decoded))?;
+    } else {
+        // What is behind the last event that is wanted need not even be readable.
+        let mut decoder = Decoder::new();
+        while wanted(decoder.lines())
+            && let Some(bytes) = reader.next_line()?
+            && take(bytes, decoder.decode(bytes)).is_continue()
+        {}
+    }
+    if let Some(failed) = failed {
+        return Err(failed);
     }
     if number == 0 {
         return Err(FoldError::Empty);

@@ -1,8 +1,8 @@
 //! Every rule of logs checked, every finding told.
 
-use std::io::Read;
+use std::{io::Read, ops::ControlFlow};
 
-use omne_events::{Chain, Decoder, Digest, Line, LogReader, ReadError, Redactions, Tail};
+use omne_events::{Chain, Digest, Line, LogReader, ReadError, Redactions, Tail, read_ahead};
 use serde::Serialize;
 
 use crate::RunState;
@@ -60,9 +60,9 @@ impl Report {
 ///
 /// # Errors
 /// When it can't be read; damage is no error but a finding.
-pub fn verify<R: Read>(reader: &mut LogReader<R>, terms: Terms) -> Result<Report, ReadError> {
+pub fn verify<R: Read + Send>(reader: &mut LogReader<R>, terms: Terms) -> Result<Report, ReadError> {
     let mut expected_at = None;
-    let (mut chain, mut decoder, mut state) = (Chain::new(), Decoder::new(), RunState::new());
+    let (mut chain, mut state) = (Chain::new(), RunState::new());
     if terms.redactions == Redactions::Accepted {
         chain = chain.accepting_redactions();
     }
@@ -71,7 +71,8 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>, terms: Terms) -> Result<Report
     // After a line that can not be read nobody knows what the later ones follow from.
     let mut readable = true;
     let mut line = 0;
-    while let Some(bytes) = reader.next_line()? {
+    let digest = |bytes: &[u8]| Digest::of(bytes);
+    read_ahead(reader, digest, |bytes, digest, decoded| {
         line += 1;
         let mut find = |message: String| {
             if findings.len() < MOST {
@@ -80,20 +81,20 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>, terms: Terms) -> Result<Report
         };
         if bytes.is_empty() {
             find("the line is blank".into());
-            continue;
+            return ControlFlow::Continue(());
         }
         if bytes.contains(&b'\r') {
             find("the line has a carriage return".into());
         }
-        match decoder.decode(bytes) {
+        match decoded {
             Err(error) => {
                 find(error.to_string());
-                chain.pass_over(bytes);
+                chain.pass_over(digest);
                 readable = false;
             }
             Ok(decoded) => {
                 legacy |= decoded.legacy;
-                for fault in chain.follow(bytes, &decoded) {
+                for fault in chain.follow(bytes, digest, &decoded) {
                     find(fault.to_string());
                 }
                 if expected_at.is_none() && terms.head == Some(chain.head()) {
@@ -111,7 +112,8 @@ pub fn verify<R: Read>(reader: &mut LogReader<R>, terms: Terms) -> Result<Report
                 }
             }
         }
-    }
+        ControlFlow::Continue(())
+    })?;
     if let Tail::Torn { bytes, .. } = reader.tail() {
         let message = format!(
             "{bytes} bytes follow the last whole line: one was being written when its writer stopped"

@@ -256,7 +256,7 @@ fn is_continued(file: &mut File, known: &Known, size: u64, path: &Path) -> io::R
     let (mut chain, mut decoder) = (Chain::new(), Decoder::new());
     while let Some(line) = reader.next_line().map_err(io::Error::other)? {
         match decoder.decode(line) {
-            Ok(decoded) if chain.follow(line, &decoded).is_empty() => {}
+            Ok(decoded) if chain.follow(line, Digest::of(line), &decoded).is_empty() => {}
             Ok(decoded) if decoded.legacy => {}
             _ => return Ok(false),
         }

@@ -94,8 +94,8 @@ impl LogSource {
             .map_err(|error| Failure::new(Exit::Damaged, error))
     }
 
-    pub(super) fn reader(&self) -> Result<LogReader<Box<dyn Read>>> {
-        let open = |path: &Path| -> Result<LogReader<Box<dyn Read>>> {
+    pub(super) fn reader(&self) -> Result<LogReader<Box<dyn Read + Send>>> {
+        let open = |path: &Path| -> Result<LogReader<Box<dyn Read + Send>>> {
             let file = File::open(path).map_err(|error| {
                 let exit =
                     if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Damaged };
@@ -117,12 +117,12 @@ impl LogSource {
     }
 
     /// The whole log with its times.
-    pub(super) fn story(&self, each: impl FnMut(&[u8], &Line)) -> Result<Story> {
+    pub(super) fn story(&self, each: impl FnMut(&[u8], &Line) + Send) -> Result<Story> {
         Story::read(&mut self.reader()?, each).map_err(|error| damaged(&self.name(), error))
     }
 
     /// The log folded up to `until`.
-    pub(super) fn fold(&self, until: Option<u64>, each: impl FnMut(&[u8], &Line)) -> Result<Folded> {
+    pub(super) fn fold(&self, until: Option<u64>, each: impl FnMut(&[u8], &Line) + Send) -> Result<Folded> {
         let beyond = |what: String| {
             Err(Failure::message(Exit::Input, what).help("`omne events` shows them with their numbers"))
         };

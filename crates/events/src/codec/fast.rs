@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::{Decoded, Decoder, Line};
 use crate::{
     AgentTool, Digest, Event, EventId, NodeCompleted, NodeId, NodeKind, NodeSpawned, NodeStarted, Recorded,
-    Timestamp,
+    RunId, Timestamp,
 };
 
 pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decoded<'a>> {
@@ -22,13 +22,13 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
     at.skip(",\"type\":\"")?;
     let kind = at.text()?;
     at.skip(",\"id\":\"")?;
-    let id = EventId::parse(at.text()?)?;
-    at.skip(",\"ts\":\"")?;
+    let id = EventId::parse_bytes(at.take()?)?;
+    at.skip("\",\"ts\":\"")?;
     let time = decoder.time(at.take::<{ Timestamp::TEXT_LEN }>()?)?;
     at.skip("\",\"run_id\":\"")?;
-    let run = decoder.run_id(at.text()?).ok()?;
+    let run = at.run(decoder)?;
     at.skip(",\"prev\":\"")?;
-    let prev = at.text()?;
+    let prev = at.digest()?;
     let event = match kind {
         "node.started" => started(&mut at, decoder)?,
         "node.spawned" => spawned(&mut at, decoder)?,
@@ -63,7 +63,7 @@ fn started(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
     at.skip(",\"attempt\":")?;
     let attempt = at.small()?;
     let node_sha256 = match at.skip(",\"node_sha256\":\"") {
-        Some(()) => Some(Digest::parse(at.text()?.as_bytes())?),
+        Some(()) => Some(at.sha256()?),
         None => None,
     };
     at.end()?;
@@ -103,7 +103,7 @@ fn completed(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
     at.skip(",\"output_bytes\":")?;
     let output_bytes = at.number()?;
     at.skip(",\"output_sha256\":\"")?;
-    let output_sha256 = Some(Digest::parse(at.text()?.as_bytes())?);
+    let output_sha256 = Some(at.sha256()?);
     at.skip(",\"duration_ms\":")?;
     let duration_ms = at.number()?;
     let exit_code = match at.skip(",\"exit_code\":") {
@@ -135,7 +135,7 @@ fn tool(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
     at.skip(",\"tool_use_id\":\"")?;
     let tool_use_id = at.text()?.to_owned();
     at.skip(",\"input_sha256\":\"")?;
-    let input_sha256 = Digest::parse(at.text()?.as_bytes())?;
+    let input_sha256 = at.sha256()?;
     let summary = match at.skip(",\"summary\":\"") {
         Some(()) => Some(at.text()?.to_owned()),
         None => None,
@@ -180,6 +180,36 @@ impl<'a> Cursor<'a> {
         let (text, rest) = self.0.split_at_checked(end)?;
         self.0 = rest.strip_prefix('"')?;
         Some(text)
+    }
+
+    /// A digest as text, up to and past its closing quote.
+    fn digest(&mut self) -> Option<&'a str> {
+        let (text, rest) = self.0.split_at_checked(Digest::TEXT_LEN)?;
+        let is_wrong = |byte: &u8| !byte.is_ascii_digit() & !(b'a'..=b'f').contains(byte);
+        if text.as_bytes().iter().fold(false, |any, byte| any | is_wrong(byte)) {
+            return None;
+        }
+        self.0 = rest.strip_prefix('"')?;
+        Some(text)
+    }
+
+    /// A digest, up to and past its closing quote.
+    fn sha256(&mut self) -> Option<Digest> {
+        let digest = Digest::parse(self.take::<{ Digest::TEXT_LEN }>()?)?;
+        self.skip("\"")?;
+        Some(digest)
+    }
+
+    /// The id of the run; of a log's lines all have the same.
+    fn run(&mut self, decoder: &mut Decoder) -> Option<RunId> {
+        if let Some(run) = &decoder.run
+            && let Some(rest) = self.0.strip_prefix(run.as_str())
+            && let Some(rest) = rest.strip_prefix('"')
+        {
+            self.0 = rest;
+            return Some(run.clone());
+        }
+        decoder.run_id(self.text()?).ok()
     }
 
     fn node(&mut self, decoder: &mut Decoder) -> Option<NodeId> {

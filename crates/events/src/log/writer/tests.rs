@@ -25,7 +25,7 @@ fn follow(path: &Path) -> (Vec<ChainFault>, Chain, u64, Tail) {
     let mut reader = LogReader::open(path).unwrap();
     let (mut chain, mut decoder, mut faults) = (Chain::new(), Decoder::new(), Vec::new());
     while let Some(line) = reader.next_line().unwrap() {
-        faults.extend(chain.follow(line, &decoder.decode(line).unwrap()));
+        faults.extend(chain.follow(line, Digest::of(line), &decoder.decode(line).unwrap()));
     }
     (faults, chain, reader.offset(), reader.tail())
 }
