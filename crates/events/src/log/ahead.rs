@@ -92,6 +92,8 @@ impl<R: Read> Source<'_, R> {
         (batch.number, batch.before) = (self.batches, self.reader.lines());
         batch.bytes.clear();
         batch.ends.clear();
+        // A definition may have been in it, which is many times as long.
+        batch.bytes.shrink_to(2 * BATCH);
         self.batches += 1;
         while batch.bytes.len() < bytes && self.ended.is_none() {
             match self.reader.next_line() {
