@@ -5,6 +5,8 @@ use std::{fmt, io};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest as _;
 
+use crate::digits::{NO_DIGIT, values};
+
 /// A SHA-256, written as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
@@ -56,7 +58,6 @@ impl Digest {
 
     /// The 64 hex digits.
     pub fn text(self) -> [u8; Self::TEXT_LEN] {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; Self::TEXT_LEN];
         for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
             *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
@@ -65,19 +66,8 @@ impl Digest {
     }
 }
 
-/// A bit that no digit's value has.
-const NO_DIGIT: u8 = 0x80;
-
-/// The value of each byte as a hex digit.
-const VALUES: [u8; 256] = {
-    let mut values = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[b"0123456789abcdef"[value] as usize] = value as u8;
-        value += 1;
-    }
-    values
-};
+const HEX: &[u8; 16] = b"0123456789abcdef";
+const VALUES: [u8; 256] = values(HEX);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::time::Timestamp;
+use crate::{
+    digits::{NO_DIGIT, values},
+    time::Timestamp,
+};
 
 /// The longest name: a capture's file name (`<node>.<attempt>.stream.jsonl`) has to fit a directory entry.
 const MAX_NAME: usize = 200;
@@ -197,19 +200,8 @@ impl EventId {
     }
 }
 
-/// A bit that no digit's value has.
-const NO_DIGIT: u8 = 0x80;
-
-/// The value of each byte as a digit of Crockford's base 32, in lower case.
-const VALUES: [u8; 256] = {
-    let mut values = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 32 {
-        values[b"0123456789abcdefghjkmnpqrstvwxyz"[value] as usize] = value as u8;
-        value += 1;
-    }
-    values
-};
+/// Crockford's base 32, in lower case.
+const VALUES: [u8; 256] = values(b"0123456789abcdefghjkmnpqrstvwxyz");
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

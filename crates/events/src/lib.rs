@@ -6,6 +6,7 @@
 mod chain;
 mod codec;
 mod digest;
+mod digits;
 mod event;
 mod id;
 mod log;

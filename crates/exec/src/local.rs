@@ -352,7 +352,7 @@ impl LocalExecutor {
                 let stdout = ended.stdout.tail_text();
                 let passed = GatePassed {
                     node_id: node.id.clone(),
-                    gate: node.gate().map_or("", |gate| gate.as_str()).into(),
+                    gate: gates::gate_name(node).into(),
                     method: GateMethod::Hook,
                     stdout: (!stdout.is_empty()).then_some(stdout),
                     by: None,

@@ -192,9 +192,7 @@ impl Node {
     pub fn ai(&self) -> Option<&Ai> {
         self.extras.as_ref()?.ai.as_ref()
     }
-}
 
-impl Node {
     /// What it does, as a word.
     pub fn kind(&self) -> NodeKind {
         match &self.body {
@@ -204,9 +202,7 @@ impl Node {
             Body::Loop(_) => NodeKind::Loop,
         }
     }
-}
 
-impl Node {
     /// The command that it sends, if it sends one.
     pub fn command(&self) -> Option<&CommandName> {
         match &self.body {

@@ -26,7 +26,7 @@ use rustix::{
     process::{Pid, Resource, Rlimit, setrlimit},
 };
 
-use crate::{Environment, Spec, files, find_program, signals::HANDLED};
+use crate::{Environment, Spec, files, find_program, signals::HANDLED, without_signals};
 
 /// The child makes a dozen system calls on it, and no signal reaches it there: some hundred bytes would do.
 const STACK: usize = 32 * 1024;
@@ -177,25 +177,21 @@ struct Plan {
     reason = "no safe interface starts a process on a stack and with a block that are made already"
 )]
 fn spawn(stack: &mut [u128], mut plan: Plan) -> io::Result<c_int> {
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both sets are initialised before they are read. The stack is this function's alone until the child has left
-    // it, as with CLONE_VFORK this thread goes on only then; its end is aligned to 16 bytes and the child uses a
-    // fraction of it. `plan` outlives that, too. Other threads go on, and the child touches nothing that they use:
-    // it makes system calls only, and all signals are blocked in it while handlers of this process could run.
-    let (pid, failed) = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        let pid = libc::clone(
-            become_program,
-            stack.as_mut_ptr_range().end.cast::<c_void>(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-            (&raw mut plan).cast::<c_void>(),
-        );
-        let failed = if pid < 0 { io::Error::last_os_error().raw_os_error() } else { None };
-        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
-        (pid, failed)
-    };
+    let (pid, failed) = without_signals(|| {
+        // SAFETY: the stack is this function's alone until the child has left it, as with CLONE_VFORK this thread goes on
+        // only then; its end is aligned to 16 bytes and the child uses a fraction of it. `plan` outlives that, too. Other
+        // threads go on, and the child touches nothing that they use: it makes system calls only, and all signals are
+        // blocked in it while handlers of this process could run.
+        let pid = unsafe {
+            libc::clone(
+                become_program,
+                stack.as_mut_ptr_range().end.cast::<c_void>(),
+                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+                (&raw mut plan).cast::<c_void>(),
+            )
+        };
+        (pid, if pid < 0 { io::Error::last_os_error().raw_os_error() } else { None })
+    });
     // SAFETY: `plan` is a local of this function; the child wrote it through the pointer, which the compiler can't see.
     let error = unsafe { (&raw const plan.error).read_volatile() };
     match failed.or((error != 0).then_some(error)) {

@@ -173,6 +173,6 @@ fn kept(node: &NodeId) -> String {
 }
 
 /// What the gate of a node is called that has one.
-fn gate_name(node: &Node) -> &str {
+pub(super) fn gate_name(node: &Node) -> &str {
     node.gate().map_or("", |gate| gate.as_str())
 }
