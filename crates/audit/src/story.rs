@@ -211,8 +211,9 @@ impl Story {
     ) -> Result<Self, FoldError> {
         let mut teller = Teller::default();
         let folded = fold(RunState::new(), reader, None, |bytes, line| {
-            teller.take(line);
-            each(bytes, line);
+            let line = line.to_line();
+            teller.take(&line);
+            each(bytes, &line);
         })?;
         let Teller { mut story, .. } = teller;
         story.state = folded.state;

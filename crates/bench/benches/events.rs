@@ -21,7 +21,7 @@ fn codec(c: &mut Criterion) {
     let general = spaced(&quick);
     let records: Vec<_> = quick
         .iter()
-        .filter_map(|line| match Decoder::new().decode(line).expect("the writer's line").line {
+        .filter_map(|line| match Decoder::new().decode(line).expect("the writer's line").line.into_line() {
             Line::Known(record) => Some(record),
             Line::Unknown { .. } => None,
         })

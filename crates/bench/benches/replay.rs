@@ -31,8 +31,9 @@ fn replay(c: &mut Criterion) {
         group.bench_function(format!("snapshot, {name}"), |b| {
             b.iter(|| {
                 let mut snapshot = Snapshot::new();
-                let folded = fold(RunState::new(), &mut reader(), None, |_, line| snapshot.push(line))
-                    .expect("the log is whole");
+                let folded =
+                    fold(RunState::new(), &mut reader(), None, |_, line| snapshot.push(&line.to_line()))
+                        .expect("the log is whole");
                 black_box(snapshot.finish(&folded.state));
             });
         });

@@ -128,11 +128,11 @@ impl Chain {
             faults.push(ChainFault::Time { found: line.at(), before: self.at });
         }
         match &self.run {
-            Some(run) if run != line.run() => {
-                faults.push(ChainFault::Run { found: line.run().clone(), expected: run.clone() });
+            Some(run) if run.as_str() != line.run() => {
+                faults.push(ChainFault::Run { found: RunId::checked(line.run()), expected: run.clone() });
             }
             Some(_) => {}
-            None => self.run = Some(line.run().clone()),
+            None => self.run = Some(RunId::checked(line.run())),
         }
         let linked = match &decoded.prev {
             Some(prev) => prev.as_bytes() == self.head.text(),

@@ -5,12 +5,14 @@
 //! omne-cli 0.2, which have no `seq` and no `prev`; lines that this writer
 //! wrote take a quicker way.
 
+mod borrowed;
 mod fast;
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
+pub use self::borrowed::{DigestRef, EventRef, LineRef, RecordRef};
 use crate::{Digest, Event, EventId, NodeId, Recorded, RunId, Timestamp};
 
 /// The longest line in bytes, but for those that carry a definition or a resume plan.
@@ -43,7 +45,7 @@ pub fn encode(record: &Recorded, prev: Digest, out: &mut Vec<u8>) -> serde_json:
 
 /// A line that was understood.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly every line is the large one, and it is never stored")]
+#[expect(clippy::large_enum_variant, reason = "nearly every line is the large one")]
 pub enum Line {
     /// An event of the vocabulary.
     Known(Recorded),
@@ -108,7 +110,7 @@ impl Line {
 #[derive(Debug, Clone)]
 pub struct Decoded<'a> {
     /// The event.
-    pub line: Line,
+    pub line: LineRef<'a>,
     /// The line's `prev` as it is written; absent in logs of omne-cli 0.2.
     pub prev: Option<Cow<'a, str>>,
     /// Whether the line is of omne-cli 0.2: it had no `seq`, which was counted instead.
@@ -194,6 +196,7 @@ impl Decoder {
             Some(event) => Line::Known(Recorded { seq, id, at, run, event: event? }),
             None => Line::Unknown { seq, id, at, run, kind: head.kind.into_owned() },
         };
+        let line = LineRef::Owned(Box::new(line));
         Ok(Decoded { line, prev: head.prev, legacy: head.seq.is_none() })
     }
 

@@ -15,7 +15,9 @@ mod text;
 mod time;
 
 pub use chain::{Chain, ChainFault, Redactions, mark_redacted};
-pub use codec::{DecodeError, Decoded, Decoder, Line, MAX_LINE, encode};
+pub use codec::{
+    DecodeError, Decoded, Decoder, DigestRef, EventRef, Line, LineRef, MAX_LINE, RecordRef, encode,
+};
 pub use digest::{Digest, Hasher};
 pub use event::*;
 pub use id::{EventId, IdGen, NameError, NodeId, PipeName, RandomIds, RunId};

@@ -53,8 +53,8 @@ fn said(decoder: &mut Decoder, line: &[u8]) -> Option<Said> {
         kind: decoded.line.kind().to_owned(),
         id: decoded.line.id().to_string(),
         at: decoded.line.at().as_millisecond(),
-        run: decoded.line.run().as_str().to_owned(),
-        written: if let Line::Known(record) = &decoded.line { written(record) } else { None },
+        run: decoded.line.run().to_owned(),
+        written: if let Line::Known(record) = &*decoded.line.to_line() { written(record) } else { None },
         prev: decoded.prev.map(Into::into),
         legacy: decoded.legacy,
     })
@@ -140,8 +140,8 @@ fn prefixes(bytes: &[u8], newlines: usize) {
         let Some(text) = line.strip_suffix(b"\n") else { break };
         end += line.len();
         let decoded = decoder.decode(text).expect("the whole log folds");
-        if let Line::Known(record) = &decoded.line {
-            state.apply(record).expect("the whole log folds");
+        if let Line::Known(record) = decoded.line.into_line() {
+            state.apply(&record).expect("the whole log folds");
         }
         if number % every == 0 {
             let torn = &bytes[..bytes.len().min(end + 20)];

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use omne_dag::{Fired, NodeIx, Scheduler, Standing};
 use omne_events::{
-    Digest, Event, IterationOutcome, IterationStarted, NodeCompleted, NodeFailed, NodeId, NodeKind,
-    NodeStarted, PipeResumed, PipeStarted, PlanAction, Recorded, Timestamp, Usage,
+    Digest, DigestRef, Event, EventRef, IterationOutcome, IterationStarted, Line, LineRef, NodeFailed,
+    NodeId, NodeKind, Outputs, PipeResumed, PipeStarted, PlanAction, RecordRef, Recorded, RunId, Timestamp,
+    Usage,
 };
 use omne_pipe::Pipe;
+use smol_str::SmolStr;
 
 use crate::state::{NodePhase, NodeRecord, RunPhase, RunState};
 
@@ -86,39 +88,109 @@ pub enum Violation {
     NoWhy(NodeId),
 }
 
+/// Where in a run an event stands, and what it is called.
+#[derive(Clone, Copy)]
+enum Position {
+    /// It is the run's first one.
+    First,
+    /// Another go begins with it.
+    Resume(&'static str),
+    /// Anywhere in between.
+    Within(&'static str),
+}
+
+/// What a `node.started` says.
+struct Begun<'a> {
+    node_id: &'a NodeId,
+    kind: NodeKind,
+    attempt: u32,
+    node_sha256: Option<Digest>,
+}
+
+/// What a `node.completed` says.
+struct Done<'a> {
+    node_id: &'a NodeId,
+    attempt: u32,
+    output_path: Option<&'a str>,
+    output_bytes: u64,
+    output_sha256: Option<Digest>,
+    duration_ms: u64,
+    exit_code: Option<i32>,
+    outputs: Option<&'a Outputs>,
+    usage: Option<Usage>,
+    denied_tools: &'a [SmolStr],
+}
+
 impl RunState {
+    /// Takes the next line in; one of a later version says nothing.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn apply_line(&mut self, line: &LineRef<'_>) -> Result<(), Violation> {
+        match line {
+            LineRef::Borrowed(record) => self.apply_ref(record),
+            LineRef::Owned(line) => match &**line {
+                Line::Known(record) => self.apply(record),
+                Line::Unknown { .. } => Ok(()),
+            },
+        }
+    }
+
+    fn apply_ref(&mut self, record: &RecordRef<'_>) -> Result<(), Violation> {
+        let kind = record.event.kind();
+        self.pass_to(record.seq, record.at, record.run, Position::Within(kind))?;
+        match &record.event {
+            EventRef::NodeStarted { node_id, kind, attempt, node_sha256, .. } => {
+                let begun = Begun {
+                    node_id,
+                    kind: *kind,
+                    attempt: *attempt,
+                    node_sha256: node_sha256.map(DigestRef::get),
+                };
+                self.node_started(&begun, record.at)
+            }
+            EventRef::NodeSpawned { node_id, attempt, .. } => self.node_spawned(node_id, *attempt),
+            EventRef::NodeCompleted {
+                node_id,
+                attempt,
+                output_path,
+                output_bytes,
+                output_sha256,
+                duration_ms,
+                exit_code,
+            } => {
+                let done = Done {
+                    node_id,
+                    attempt: *attempt,
+                    output_path: *output_path,
+                    output_bytes: *output_bytes,
+                    output_sha256: Some(output_sha256.get()),
+                    duration_ms: *duration_ms,
+                    exit_code: *exit_code,
+                    outputs: None,
+                    usage: None,
+                    denied_tools: &[],
+                };
+                self.node_completed(&done, record.at)
+            }
+            EventRef::AgentTool { node_id, attempt, .. } => {
+                self.running_node(node_id, *attempt, kind).map(|_| ())
+            }
+        }
+    }
+
     /// Takes the next record in.
     ///
     /// # Errors
     /// When it breaks a rule; the state has taken what it could from it.
     pub fn apply(&mut self, record: &Recorded) -> Result<(), Violation> {
-        if matches!(record.event, Event::PipeResumed(_)) {
-            // The go before lasted until its last event, however long ago its runner died.
-            self.active_before_ms = self.active_ms();
-        }
-        let at_it = matches!(self.phase, RunPhase::Unborn | RunPhase::Running);
-        if at_it || matches!(record.event, Event::PipeResumed(_)) {
-            // What people say to a parked run is said while nobody is at it.
-            self.go_until = Some(record.at);
-        }
-        self.seq = record.seq;
-        self.last_at = Some(record.at);
-        if self.run.is_none() {
-            self.run = Some(record.run.clone());
-        }
         let kind = record.event.kind();
-        match (self.phase, &record.event) {
-            (RunPhase::Unborn, Event::PipeStarted(_)) => {}
-            (RunPhase::Unborn, _) => {
-                self.phase = RunPhase::Running;
-                return Err(Violation::NotStarted(kind));
-            }
-            (_, Event::PipeStarted(_)) => return Err(Violation::StartedTwice),
-            (RunPhase::Completed, event) if !matches!(event, Event::PipeResumed(_)) => {
-                return Err(Violation::AfterEnd(kind));
-            }
-            _ => {}
-        }
+        let position = match &record.event {
+            Event::PipeStarted(_) => Position::First,
+            Event::PipeResumed(_) => Position::Resume(kind),
+            _ => Position::Within(kind),
+        };
+        self.pass_to(record.seq, record.at, record.run.as_str(), position)?;
         match &record.event {
             Event::PipeStarted(started) => self.start(started, record.at),
             Event::PipeResumed(resumed) => self.resume(resumed, record.at),
@@ -143,12 +215,31 @@ impl RunState {
                 self.phase = RunPhase::Parked;
                 Ok(())
             }
-            Event::NodeStarted(started) => self.node_started(started, record.at),
-            Event::NodeSpawned(spawned) => {
-                self.begun = true;
-                self.running_node(&spawned.node_id, spawned.attempt, kind).map(|_| ())
+            Event::NodeStarted(started) => {
+                let begun = Begun {
+                    node_id: &started.node_id,
+                    kind: started.kind,
+                    attempt: started.attempt,
+                    node_sha256: started.node_sha256,
+                };
+                self.node_started(&begun, record.at)
             }
-            Event::NodeCompleted(completed) => self.node_completed(completed, record.at),
+            Event::NodeSpawned(spawned) => self.node_spawned(&spawned.node_id, spawned.attempt),
+            Event::NodeCompleted(completed) => {
+                let done = Done {
+                    node_id: &completed.node_id,
+                    attempt: completed.attempt,
+                    output_path: completed.output_path.as_deref(),
+                    output_bytes: completed.output_bytes,
+                    output_sha256: completed.output_sha256,
+                    duration_ms: completed.duration_ms,
+                    exit_code: completed.exit_code,
+                    outputs: completed.outputs.as_ref(),
+                    usage: completed.usage,
+                    denied_tools: completed.denied_tools.as_deref().unwrap_or_default(),
+                };
+                self.node_completed(&done, record.at)
+            }
             Event::NodeFailed(failed) => self.node_failed(failed, record.at),
             Event::NodeSkipped(skipped) => {
                 let node = self.place(&skipped.node_id)?;
@@ -188,6 +279,35 @@ impl RunState {
             Event::GateWaiting(waiting) => self.gate_waiting(waiting, record.at),
             Event::GateDecided(decided) => self.gate_decided(decided),
             Event::HookDecided(_) => Ok(()),
+        }
+    }
+
+    /// Goes on to the event of that number and time; whether one may stand there.
+    fn pass_to(&mut self, seq: u64, at: Timestamp, run: &str, position: Position) -> Result<(), Violation> {
+        let resumes = matches!(position, Position::Resume(_));
+        if resumes {
+            // The go before lasted until its last event, however long ago its runner died.
+            self.active_before_ms = self.active_ms();
+        }
+        let at_it = matches!(self.phase, RunPhase::Unborn | RunPhase::Running);
+        if at_it || resumes {
+            // What people say to a parked run is said while nobody is at it.
+            self.go_until = Some(at);
+        }
+        self.seq = seq;
+        self.last_at = Some(at);
+        if self.run.is_none() {
+            self.run = RunId::new(run).ok();
+        }
+        match (self.phase, position) {
+            (RunPhase::Unborn, Position::First) => Ok(()),
+            (RunPhase::Unborn, Position::Resume(kind) | Position::Within(kind)) => {
+                self.phase = RunPhase::Running;
+                Err(Violation::NotStarted(kind))
+            }
+            (_, Position::First) => Err(Violation::StartedTwice),
+            (RunPhase::Completed, Position::Within(kind)) => Err(Violation::AfterEnd(kind)),
+            _ => Ok(()),
         }
     }
 
@@ -353,8 +473,8 @@ impl RunState {
         Ok(place)
     }
 
-    fn node_started(&mut self, started: &NodeStarted, at: Timestamp) -> Result<(), Violation> {
-        let place = self.place(&started.node_id)?;
+    fn node_started(&mut self, started: &Begun<'_>, at: Timestamp) -> Result<(), Violation> {
+        let place = self.place(started.node_id)?;
         if self.pipe.is_none() {
             self.loose[place].1 = started.kind;
         }
@@ -397,9 +517,14 @@ impl RunState {
         Ok(())
     }
 
-    fn node_completed(&mut self, completed: &NodeCompleted, at: Timestamp) -> Result<(), Violation> {
+    fn node_spawned(&mut self, node: &NodeId, attempt: u32) -> Result<(), Violation> {
         self.begun = true;
-        let place = self.running_node(&completed.node_id, completed.attempt, "node.completed")?;
+        self.running_node(node, attempt, "node.spawned").map(|_| ())
+    }
+
+    fn node_completed(&mut self, completed: &Done<'_>, at: Timestamp) -> Result<(), Violation> {
+        self.begun = true;
+        let place = self.running_node(completed.node_id, completed.attempt, "node.completed")?;
         let record = &mut self.nodes[place];
         // One that waits for people is counted as waiting already.
         self.running -= usize::from(record.phase == NodePhase::Running);
@@ -410,12 +535,12 @@ impl RunState {
         record.exit_code = completed.exit_code;
         record.output_bytes = completed.output_bytes;
         record.output_sha256 = completed.output_sha256;
-        let denied = completed.denied_tools.as_deref().unwrap_or_default();
-        if completed.output_path.is_some() || completed.outputs.is_some() || !denied.is_empty() {
+        let Done { output_path, outputs, denied_tools, .. } = completed;
+        if output_path.is_some() || outputs.is_some() || !denied_tools.is_empty() {
             let rare = record.rare();
-            rare.denied_tools = denied.to_vec();
-            rare.output_path.clone_from(&completed.output_path);
-            rare.outputs.clone_from(&completed.outputs);
+            rare.denied_tools = denied_tools.to_vec();
+            rare.output_path = output_path.map(str::to_owned);
+            rare.outputs = outputs.cloned();
         }
         self.used(place, completed.usage);
         self.end(place, Standing::Completed);

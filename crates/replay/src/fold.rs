@@ -2,7 +2,7 @@
 
 use std::{io::Read, ops::ControlFlow};
 
-use omne_events::{DecodeError, Decoded, Decoder, Line, LogReader, ReadError, Tail, read_ahead};
+use omne_events::{DecodeError, Decoded, Decoder, Line, LineRef, LogReader, ReadError, Tail, read_ahead};
 
 use crate::{RunState, Violation};
 
@@ -63,7 +63,7 @@ pub fn fold<R: Read + Send>(
     mut state: RunState,
     reader: &mut LogReader<R>,
     until: Option<u64>,
-    mut each: impl FnMut(&[u8], &Line) + Send,
+    mut each: impl FnMut(&[u8], &LineRef<'_>) + Send,
 ) -> Result<Folded, FoldError> {
     let mut unknown: Vec<String> = Vec::new();
     let (mut number, mut seq) = (0, 0);
@@ -79,18 +79,15 @@ pub fn fold<R: Read + Send>(
             }
         };
         each(bytes, &decoded.line);
-        match &decoded.line {
-            Line::Known(record) => {
-                if let Err(source) = state.apply(record) {
-                    failed = Some(FoldError::Violation { line: number, source });
-                    return ControlFlow::Break(());
-                }
-            }
-            Line::Unknown { kind, .. } => {
-                if !unknown.contains(kind) {
-                    unknown.push(kind.clone());
-                }
-            }
+        if let LineRef::Owned(line) = &decoded.line
+            && let Line::Unknown { kind, .. } = &**line
+            && !unknown.contains(kind)
+        {
+            unknown.push(kind.clone());
+        }
+        if let Err(source) = state.apply_line(&decoded.line) {
+            failed = Some(FoldError::Violation { line: number, source });
+            return ControlFlow::Break(());
         }
         seq = decoded.line.seq();
         if wanted(number) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -2,7 +2,7 @@
 
 use std::{io::Read, ops::ControlFlow};
 
-use omne_events::{Chain, Digest, Line, LogReader, ReadError, Redactions, Tail, read_ahead};
+use omne_events::{Chain, Digest, LogReader, ReadError, Redactions, Tail, read_ahead};
 use serde::Serialize;
 
 use crate::RunState;
@@ -100,10 +100,7 @@ pub fn verify<R: Read + Send>(reader: &mut LogReader<R>, terms: Terms) -> Result
                 if expected_at.is_none() && terms.head == Some(chain.head()) {
                     expected_at = Some(line);
                 }
-                if readable
-                    && let Line::Known(record) = &decoded.line
-                    && let Err(violation) = state.apply(record)
-                {
+                if readable && let Err(violation) = state.apply_line(&decoded.line) {
                     find(violation.to_string());
                 }
                 let carries_definition = matches!(decoded.line.kind(), "pipe.started" | "pipe.resumed");

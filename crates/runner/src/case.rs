@@ -174,7 +174,7 @@ impl Case {
         let mut decoder = Decoder::new();
         while let Some(line) = reader.next_line().map_err(read)? {
             if let Ok(decoded) = decoder.decode(line)
-                && let Line::Known(record) = decoded.line
+                && let Line::Known(record) = decoded.line.into_line()
                 && is_played(&record.event)
             {
                 lines.extend_from_slice(line);
@@ -277,7 +277,7 @@ impl Case {
         for (number, line) in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()).enumerate() {
             match decoder.decode(line) {
                 Ok(decoded) => {
-                    if let Line::Known(record) = decoded.line {
+                    if let Line::Known(record) = decoded.line.into_line() {
                         recording.push(&record.event);
                     }
                 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use omne_events::{Line, LogReader};
+use omne_events::{Line, LineRef, LogReader};
 use omne_exec::{Bash, Recording};
 use omne_replay::{FoldError, RunState, fold};
 
@@ -16,8 +16,8 @@ pub fn recording(run: &RunDir, bash: Bash) -> Result<Recording, RunError> {
 /// The recording of a log, with its files in `nodes`.
 pub fn recording_of(log: &Path, nodes: &Path, bash: Bash) -> Result<Recording, RunError> {
     let mut recording = Recording::new(nodes.to_owned(), bash);
-    let mut push = |_: &[u8], line: &Line| {
-        if let Line::Known(record) = line {
+    let mut push = |_: &[u8], line: &LineRef<'_>| {
+        if let Line::Known(record) = &*line.to_line() {
             recording.push(&record.event);
         }
     };

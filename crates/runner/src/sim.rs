@@ -377,7 +377,7 @@ impl Shadow {
     /// Takes in whole lines.
     fn fold(&mut self, bytes: &[u8]) {
         for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            match self.decoder.decode(line).map(|decoded| decoded.line) {
+            match self.decoder.decode(line).map(|decoded| decoded.line.into_line()) {
                 Ok(Line::Known(record)) => {
                     if let Err(violation) = self.state.apply(&record) {
                         broken(format!("the log obeys its rules: {violation}"));

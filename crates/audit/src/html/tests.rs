@@ -98,7 +98,7 @@ fn the_script_is_the_one_that_the_policy_allows() {
 fn of_many_events_the_first_and_last_are_shown() {
     let first = HOSTILE.split(|byte| *byte == b'\n').next().unwrap();
     let mut decoder = omne_events::Decoder::new();
-    let line = decoder.decode(first).unwrap().line;
+    let line = decoder.decode(first).unwrap().line.into_line();
     let mut events = Events::default();
     for _ in 0..5000 {
         events.take(first, &line);

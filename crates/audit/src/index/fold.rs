@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use omne_events::{Decoder, Digest, Event, Line, NodeId, RunId};
+use omne_events::{Decoder, Digest, Event, EventRef, Line, LineRef, NodeId, RunId};
 use omne_pipe::Pipe;
 use omne_replay::{RunPhase, RunState};
 use rusqlite::{Connection, Result, params};
@@ -51,11 +51,15 @@ impl Fold {
     }
 
     /// Takes in the next line; else why it is none.
-    pub(super) fn take(&mut self, bytes: &[u8], run: &RunId) -> std::result::Result<Line, String> {
+    pub(super) fn take<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        run: &RunId,
+    ) -> std::result::Result<LineRef<'a>, String> {
         let number = self.lines + 1;
         let at = |what: &dyn std::fmt::Display| format!("line {number}: {what}");
         let line = self.decoder.decode(bytes).map_err(|error| at(&error))?.line;
-        if line.run() != run {
+        if line.run() != run.as_str() {
             return Err(at(&format!("it is of the run {}", line.run())));
         }
         self.apply(&line).map_err(|error| at(&error))?;
@@ -72,13 +76,34 @@ impl Fold {
         }
     }
 
-    fn apply(&mut self, line: &Line) -> std::result::Result<(), omne_replay::Violation> {
+    fn apply(&mut self, line: &LineRef<'_>) -> std::result::Result<(), omne_replay::Violation> {
         self.lines += 1;
-        let Line::Known(record) = line else { return Ok(()) };
-        match &record.event {
-            Event::NodeStarted(started) if started.agent.is_some() || started.model.is_some() => {
-                let (name, model) = (started.agent.clone(), started.model.clone());
-                self.agents.insert(started.node_id.clone(), Agent { name, model });
+        match line {
+            LineRef::Borrowed(record) => {
+                if let EventRef::NodeStarted { node_id, model, agent, .. } = &record.event {
+                    self.starts(node_id, agent.map(Into::into), model.map(Into::into));
+                }
+            }
+            LineRef::Owned(line) => {
+                if let Line::Known(record) = &**line {
+                    self.note(&record.event);
+                }
+            }
+        }
+        self.state.apply_line(line)
+    }
+
+    fn starts(&mut self, node: &NodeId, name: Option<SmolStr>, model: Option<SmolStr>) {
+        if name.is_some() || model.is_some() {
+            self.agents.insert(node.clone(), Agent { name, model });
+        }
+    }
+
+    /// What the state does not keep.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::NodeStarted(started) => {
+                self.starts(&started.node_id, started.agent.clone(), started.model.clone());
             }
             Event::AgentStarted(started) => {
                 let agent = self.agents.entry(started.node_id.clone()).or_default();
@@ -88,7 +113,6 @@ impl Fold {
             Event::NodeFailed(failed) => *self.failures.entry(failed.node_id.clone()).or_default() += 1,
             _ => {}
         }
-        self.state.apply(record)
     }
 
     /// Whether the run has not ended by its log.

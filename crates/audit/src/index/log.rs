@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use omne_events::{Chain, Decoder, Digest, Event, Line, LogReader, NodeId, Recorded, RunId};
+use omne_events::{Chain, Decoder, Digest, Event, Line, LineRef, LogReader, NodeId, Recorded, RunId};
 use omne_pipe::Pipe;
 use omne_replay::RunPhase;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
@@ -284,19 +284,19 @@ fn read(db: &Connection, log: &Log, id: i64, file: File, fold: &mut Fold, synced
         };
         last.clear();
         last.extend_from_slice(bytes);
-        let (node, hook) = match &line {
-            Line::Known(Recorded { event: Event::HookDecided(hook), .. }) => {
-                (hook.node_id.as_ref(), Some(hook))
-            }
-            Line::Known(record) => (record.event.node(), None),
-            Line::Unknown { .. } => (None, None),
+        let hook = match &line {
+            LineRef::Owned(line) => match &**line {
+                Line::Known(Recorded { event: Event::HookDecided(hook), .. }) => Some(hook),
+                _ => None,
+            },
+            LineRef::Borrowed(_) => None,
         };
         let key = (id << 32) | i64::try_from(line.seq()).unwrap_or(i64::MAX);
         events.execute(params![
             key,
             line.kind(),
             line.at().as_millisecond(),
-            node.map(NodeId::as_str),
+            line.node().map(NodeId::as_str),
             std::str::from_utf8(bytes).unwrap_or_default(),
         ])?;
         if let Some(hook) = hook {

@@ -88,10 +88,7 @@ fn show(
     {
         return Ok(());
     }
-    let node = match &decoded.line {
-        Line::Known(record) => record.event.node().map(|node| node.as_str()),
-        Line::Unknown { .. } => None,
-    };
+    let node = decoded.line.node().map(|node| node.as_str());
     if !args.nodes.is_empty() && !node.is_some_and(|node| args.nodes.iter().any(|wanted| wanted == node)) {
         return Ok(());
     }
@@ -99,7 +96,7 @@ fn show(
         out.write_all(line)?;
         out.write_all(b"\n")?;
     } else {
-        let text = match &decoded.line {
+        let text = match &*decoded.line.to_line() {
             Line::Known(record) => render::describe(&record.event),
             Line::Unknown { .. } => "an event of a later version".to_owned(),
         };

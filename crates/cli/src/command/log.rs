@@ -7,7 +7,7 @@ use std::{
 };
 
 use omne_audit::{BundleError, RedactedFile, Story, Unpacked, is_bundle, unpack};
-use omne_events::{Digest, Line, LockedLog, LogReader, Redactions};
+use omne_events::{Digest, Line, LineRef, LockedLog, LogReader, Redactions};
 use omne_replay::{FoldError, Folded, Report, RunPhase, RunState, Terms, fold};
 use omne_runner::RunDir;
 
@@ -122,7 +122,11 @@ impl LogSource {
     }
 
     /// The log folded up to `until`.
-    pub(super) fn fold(&self, until: Option<u64>, each: impl FnMut(&[u8], &Line) + Send) -> Result<Folded> {
+    pub(super) fn fold(
+        &self,
+        until: Option<u64>,
+        each: impl FnMut(&[u8], &LineRef<'_>) + Send,
+    ) -> Result<Folded> {
         let beyond = |what: String| {
             Err(Failure::message(Exit::Input, what).help("`omne events` shows them with their numbers"))
         };

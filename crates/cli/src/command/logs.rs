@@ -33,7 +33,7 @@ pub(super) fn logs(args: &args::Logs, context: &Context) -> Result<ExitCode> {
     let mut rounds: Vec<(String, u32, u64)> = Vec::new();
     let state = source
         .fold(None, |_, line| {
-            if let Line::Known(record) = line
+            if let Line::Known(record) = &*line.to_line()
                 && let Event::IterationStarted(started) = &record.event
             {
                 if started.iteration == 1 {

@@ -23,7 +23,7 @@ pub(super) fn replay(args: &args::Replay, context: &Context) -> Result<ExitCode>
     let mut snapshot = (args.format == ReplayFormat::Snapshot).then(Snapshot::new);
     let folded = source.fold(args.at, |_, line| {
         if let Some(snapshot) = &mut snapshot {
-            snapshot.push(line);
+            snapshot.push(&line.to_line());
         }
     })?;
     let mut stderr = std::io::stderr().lock();

@@ -4,11 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::{Decoded, Decoder, Line};
-use crate::{
-    AgentTool, Digest, Event, EventId, NodeCompleted, NodeId, NodeKind, NodeSpawned, NodeStarted, Recorded,
-    RunId, Timestamp,
-};
+use super::{Decoded, Decoder, DigestRef, EventRef, Line, LineRef, RecordRef};
+use crate::{Digest, Event, EventId, NodeId, NodeKind, Recorded, RunId, Timestamp};
 
 pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decoded<'a>> {
     // Once for the whole line, and not for each of its texts. A control character would have to be escaped.
@@ -28,17 +25,26 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
     at.skip("\",\"run_id\":\"")?;
     let run = at.run(decoder)?;
     at.skip(",\"prev\":\"")?;
-    let prev = at.digest()?;
+    let digits = at.0;
+    at.digest()?;
+    let prev = digits.get(..Digest::TEXT_LEN).map(Cow::Borrowed);
     let event = match kind {
         "node.started" => started(&mut at, decoder)?,
         "node.spawned" => spawned(&mut at, decoder)?,
         "node.completed" => completed(&mut at, decoder)?,
         "agent.tool" => tool(&mut at, decoder)?,
         _ if repeats_envelope(at.0) => return None,
-        _ => Event::read(kind, text)?.ok()?,
+        _ => {
+            let event = Event::read(kind, text)?.ok()?;
+            let line = Line::Known(Recorded { seq, id, at: time, run: RunId::checked(run), event });
+            return Some(Decoded { line: LineRef::Owned(Box::new(line)), prev, legacy: false });
+        }
     };
-    let line = Line::Known(Recorded { seq, id, at: time, run, event });
-    Some(Decoded { line, prev: Some(Cow::Borrowed(prev)), legacy: false })
+    Some(Decoded {
+        line: LineRef::Borrowed(RecordRef { seq, id, at: time, run, event }),
+        prev,
+        legacy: false,
+    })
 }
 
 /// Whether a field of the envelope may stand in the line again, which only the general way sees. A key may be escaped.
@@ -50,7 +56,7 @@ fn repeats_envelope(rest: &str) -> bool {
     rest.contains('\\') || rest.match_indices("\":").any(is_field)
 }
 
-fn started(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
+fn started<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<EventRef<'a>> {
     let node_id = at.node(decoder)?;
     at.skip(",\"kind\":\"")?;
     let kind = match at.text()? {
@@ -60,58 +66,45 @@ fn started(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
         "loop" => NodeKind::Loop,
         _ => return None,
     };
-    at.skip(",\"attempt\":")?;
-    let attempt = at.small()?;
-    let node_sha256 = match at.skip(",\"node_sha256\":\"") {
-        Some(()) => Some(at.sha256()?),
-        None => None,
-    };
-    at.end()?;
-    let fields = NodeStarted {
+    let attempt = at.attempt()?;
+    let event = EventRef::NodeStarted {
         node_id,
         kind,
         attempt,
-        node_sha256,
-        prompt_sha256: None,
-        name: None,
-        model: None,
-        agent: None,
+        node_sha256: at.optional(",\"node_sha256\":\"", Cursor::digest)?,
+        prompt_sha256: at.optional(",\"prompt_sha256\":\"", Cursor::digest)?,
+        name: at.optional(",\"name\":\"", Cursor::text)?,
+        model: at.optional(",\"model\":\"", Cursor::text)?,
+        agent: at.optional(",\"agent\":\"", Cursor::text)?,
     };
-    Some(Event::NodeStarted(fields))
+    at.end()?;
+    Some(event)
 }
 
-fn spawned(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
+fn spawned<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<EventRef<'a>> {
     let node_id = at.node(decoder)?;
-    at.skip(",\"attempt\":")?;
-    let attempt = at.small()?;
+    let attempt = at.attempt()?;
     at.skip(",\"pid\":")?;
     let pid = at.small()?;
     at.skip(",\"program\":\"")?;
-    let program = at.text()?.into();
+    let program = at.text()?;
     at.end()?;
-    Some(Event::NodeSpawned(NodeSpawned { node_id, attempt, pid, program }))
+    Some(EventRef::NodeSpawned { node_id, attempt, pid, program })
 }
 
-fn completed(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
+fn completed<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<EventRef<'a>> {
     let node_id = at.node(decoder)?;
-    at.skip(",\"attempt\":")?;
-    let attempt = at.small()?;
-    let output_path = match at.skip(",\"output_path\":\"") {
-        Some(()) => Some(at.text()?.to_owned()),
-        None => None,
-    };
+    let attempt = at.attempt()?;
+    let output_path = at.optional(",\"output_path\":\"", Cursor::text)?;
     at.skip(",\"output_bytes\":")?;
     let output_bytes = at.number()?;
     at.skip(",\"output_sha256\":\"")?;
-    let output_sha256 = Some(at.sha256()?);
+    let output_sha256 = at.digest()?;
     at.skip(",\"duration_ms\":")?;
     let duration_ms = at.number()?;
-    let exit_code = match at.skip(",\"exit_code\":") {
-        Some(()) => Some(i32::try_from(at.number()?).ok()?),
-        None => None,
-    };
+    let exit_code = at.optional(",\"exit_code\":", |at| i32::try_from(at.number()?).ok())?;
     at.end()?;
-    let fields = NodeCompleted {
+    Some(EventRef::NodeCompleted {
         node_id,
         attempt,
         output_path,
@@ -119,29 +112,21 @@ fn completed(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
         output_sha256,
         duration_ms,
         exit_code,
-        outputs: None,
-        usage: None,
-        denied_tools: None,
-    };
-    Some(Event::NodeCompleted(fields))
+    })
 }
 
-fn tool(at: &mut Cursor<'_>, decoder: &mut Decoder) -> Option<Event> {
+fn tool<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<EventRef<'a>> {
     let node_id = at.node(decoder)?;
-    at.skip(",\"attempt\":")?;
-    let attempt = at.small()?;
+    let attempt = at.attempt()?;
     at.skip(",\"tool\":\"")?;
-    let tool = at.text()?.into();
+    let tool = at.text()?;
     at.skip(",\"tool_use_id\":\"")?;
-    let tool_use_id = at.text()?.to_owned();
+    let tool_use_id = at.text()?;
     at.skip(",\"input_sha256\":\"")?;
-    let input_sha256 = at.sha256()?;
-    let summary = match at.skip(",\"summary\":\"") {
-        Some(()) => Some(at.text()?.to_owned()),
-        None => None,
-    };
+    let input_sha256 = at.digest()?;
+    let summary = at.optional(",\"summary\":\"", Cursor::unescaped)?;
     at.end()?;
-    Some(Event::AgentTool(AgentTool { node_id, attempt, tool, tool_use_id, input_sha256, summary }))
+    Some(EventRef::AgentTool { node_id, attempt, tool, tool_use_id, input_sha256, summary })
 }
 
 struct Cursor<'a>(&'a str);
@@ -182,34 +167,56 @@ impl<'a> Cursor<'a> {
         Some(text)
     }
 
-    /// A digest as text, up to and past its closing quote.
-    fn digest(&mut self) -> Option<&'a str> {
-        let (text, rest) = self.0.split_at_checked(Digest::TEXT_LEN)?;
-        let is_wrong = |byte: &u8| !byte.is_ascii_digit() & !(b'a'..=b'f').contains(byte);
-        if text.as_bytes().iter().fold(false, |any, byte| any | is_wrong(byte)) {
-            return None;
+    /// A text that may have escapes in it, up to and past its closing quote.
+    fn unescaped(&mut self) -> Option<Cow<'a, str>> {
+        let bytes = self.0.as_bytes();
+        let mut end = memchr::memchr2(b'"', b'\\', bytes)?;
+        if bytes[end] == b'"' {
+            return self.text().map(Cow::Borrowed);
         }
-        self.0 = rest.strip_prefix('"')?;
-        Some(text)
+        while bytes.get(end)? != &b'"' {
+            // What is escaped may be a quote.
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        let literal = [b"\"", &bytes[..=end]].concat();
+        self.0 = &self.0[end + 1..];
+        serde_json::from_slice(&literal).ok().map(Cow::Owned)
     }
 
     /// A digest, up to and past its closing quote.
-    fn sha256(&mut self) -> Option<Digest> {
-        let digest = Digest::parse(self.take::<{ Digest::TEXT_LEN }>()?)?;
+    fn digest(&mut self) -> Option<DigestRef<'a>> {
+        let digest = DigestRef::new(self.take()?)?;
         self.skip("\"")?;
         Some(digest)
     }
 
+    /// What `read` finds behind `key`, if that follows; `None` when it finds nothing there.
+    #[expect(clippy::option_option, reason = "not there, and not readable")]
+    fn optional<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.skip(key) {
+            Some(()) => read(self).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn attempt(&mut self) -> Option<u32> {
+        self.skip(",\"attempt\":")?;
+        self.small()
+    }
+
     /// The id of the run; of a log's lines all have the same.
-    fn run(&mut self, decoder: &mut Decoder) -> Option<RunId> {
+    fn run(&mut self, decoder: &mut Decoder) -> Option<&'a str> {
         if let Some(run) = &decoder.run
-            && let Some(rest) = self.0.strip_prefix(run.as_str())
+            && let Some((text, rest)) = self.0.split_at_checked(run.as_str().len())
+            && text == run.as_str()
             && let Some(rest) = rest.strip_prefix('"')
         {
             self.0 = rest;
-            return Some(run.clone());
+            return Some(text);
         }
-        decoder.run_id(self.text()?).ok()
+        let text = self.text()?;
+        decoder.run_id(text).ok()?;
+        Some(text)
     }
 
     fn node(&mut self, decoder: &mut Decoder) -> Option<NodeId> {

@@ -39,18 +39,23 @@ fn a_log_of_omne_cli_0_2_is_read_with_counted_seq() {
     let decoded = decoder.decode(text.as_bytes()).unwrap();
     assert!(decoded.legacy);
     assert_eq!(decoded.line.seq(), 2);
-    let Line::Known(Recorded { event: Event::NodeCompleted(completed), .. }) = decoded.line else { panic!() };
+    let Line::Known(Recorded { event: Event::NodeCompleted(completed), .. }) = decoded.line.into_line()
+    else {
+        panic!()
+    };
     assert_eq!((completed.attempt, completed.output_sha256), (1, None));
 }
 
 #[test]
 fn unknown_types_and_fields_are_kept_and_passed_over() {
     let text = r#"{"seq":1,"type":"node.teleported","id":"01kahj5zz0000000000000000b","ts":"2026-04-15T12:00:00Z","run_id":"p-01kahj5zz0000000000000000a","node_id":"n","to":"mars"}"#;
-    let Line::Unknown { kind, .. } = Decoder::new().decode(text.as_bytes()).unwrap().line else { panic!() };
+    let Line::Unknown { kind, .. } = Decoder::new().decode(text.as_bytes()).unwrap().line.into_line() else {
+        panic!()
+    };
     assert_eq!(kind, "node.teleported");
     let extra = line(&record(1, PipeCompleted { duration_ms: 4 }))
         .replace("\"duration_ms\"", "\"mood\":[1,{}],\"duration_ms\"");
-    assert!(matches!(Decoder::new().decode(extra.as_bytes()).unwrap().line, Line::Known(_)));
+    assert!(matches!(Decoder::new().decode(extra.as_bytes()).unwrap().line.into_line(), Line::Known(_)));
 }
 
 #[test]
@@ -90,6 +95,29 @@ fn a_time_that_is_out_of_range_is_the_same_by_either_way() {
 }
 
 #[test]
+fn the_summary_of_a_tool_is_read_with_its_escapes() {
+    let tool = |summary: &str| AgentTool {
+        node_id: node("a"),
+        attempt: 1,
+        tool: "Bash".into(),
+        tool_use_id: "toolu_1".into(),
+        input_sha256: Digest::ZERO,
+        summary: Some(summary.to_owned()),
+    };
+    for summary in ["plain", "", "\"", "\\", "\\\"", "a\tb", "say \"no\"\n", "ü\"ß"] {
+        let written = line(&record(1, tool(summary)));
+        let line = Decoder::new().decode(written.as_bytes()).unwrap().line;
+        assert!(matches!(line, LineRef::Borrowed(_)), "{written} is in the writer's own form");
+        let Line::Known(Recorded { event: Event::AgentTool(read), .. }) = line.into_line() else { panic!() };
+        assert_eq!(read.summary.as_deref(), Some(summary));
+    }
+    for broken in [r"\", r"\x", r"\u12", r"\ud800"] {
+        let written = line(&record(1, tool("SUMMARY"))).replace("SUMMARY", broken);
+        assert!(Decoder::new().decode(written.as_bytes()).is_err(), "{written}");
+    }
+}
+
+#[test]
 fn the_schema_knows_every_type() {
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
     let types: Vec<&str> = schema["allOf"]
@@ -104,17 +132,17 @@ fn the_schema_knows_every_type() {
 fn any_event() -> impl Strategy<Value = Event> {
     let id = "[A-Za-z0-9_][A-Za-z0-9_-]{0,30}".prop_map(|id| NodeId::new(id).unwrap());
     let digest = any::<Option<u64>>().prop_map(|n| n.map(|n| Digest::of(n.to_le_bytes())));
-    (id, any::<u32>(), digest, any::<u64>(), any::<Option<u8>>(), proptest::option::of(".{0,20}"), 0..5)
+    (id, any::<u32>(), digest, any::<u64>(), any::<Option<u8>>(), proptest::option::of(".{0,20}"), 0..6)
         .prop_map(|(node_id, number, digest, big, code, text, which)| match which {
             0 => NodeStarted {
                 node_id,
                 kind: NodeKind::Bash,
                 attempt: number,
                 node_sha256: digest,
-                prompt_sha256: None,
+                prompt_sha256: digest.filter(|_| code.is_some()),
                 name: text.map(Into::into),
-                model: None,
-                agent: None,
+                model: code.map(|code| format!("model-{code}").into()),
+                agent: digest.map(|_| "claude".into()),
             }
             .into(),
             1 => NodeSpawned { node_id, attempt: 1, pid: number, program: text.unwrap_or_default().into() }
@@ -132,7 +160,16 @@ fn any_event() -> impl Strategy<Value = Event> {
                 denied_tools: None,
             }
             .into(),
-            3 => NodeSkipped { node_id, reason: text.unwrap_or_default() }.into(),
+            3 => AgentTool {
+                node_id,
+                attempt: number,
+                tool: "Bash".into(),
+                tool_use_id: format!("toolu_{big}"),
+                input_sha256: digest.unwrap_or(Digest::ZERO),
+                summary: text,
+            }
+            .into(),
+            4 => NodeSkipped { node_id, reason: text.unwrap_or_default() }.into(),
             _ => NodeFailed {
                 node_id,
                 attempt: number,
@@ -153,7 +190,7 @@ proptest! {
     fn what_is_written_is_read_back(event in any_event(), seq in 1..u64::MAX) {
         let written = line(&record(seq, event));
         let decoded = Decoder::new().decode(written.as_bytes()).unwrap();
-        let Line::Known(read) = decoded.line else { panic!("unknown") };
+        let Line::Known(read) = decoded.line.into_line() else { panic!("unknown") };
         prop_assert_eq!(line(&read), written);
     }
 
@@ -162,8 +199,8 @@ proptest! {
         let quick = line(&record(seq, event));
         // A blank after the brace sends the line the general way.
         let general = quick.replacen('{', "{ ", 1);
-        let Line::Known(quick) = Decoder::new().decode(quick.as_bytes()).unwrap().line else { panic!() };
-        let Line::Known(general) = Decoder::new().decode(general.as_bytes()).unwrap().line else { panic!() };
+        let Line::Known(quick) = Decoder::new().decode(quick.as_bytes()).unwrap().line.into_line() else { panic!() };
+        let Line::Known(general) = Decoder::new().decode(general.as_bytes()).unwrap().line.into_line() else { panic!() };
         prop_assert_eq!(line(&quick), line(&general));
     }
 

@@ -113,7 +113,8 @@ fn each_stored_log_has_its_replay() {
         let bytes = std::fs::read(&path).unwrap();
         let mut snapshot = Snapshot::new();
         let mut reader = LogReader::new(&bytes[..], &path);
-        let folded = fold(RunState::new(), &mut reader, None, |_, line| snapshot.push(line)).unwrap();
+        let folded =
+            fold(RunState::new(), &mut reader, None, |_, line| snapshot.push(&line.to_line())).unwrap();
         let text =
             format!("{}\n{}\ntail: {:?}", snapshot.finish(&folded.state), seen(&folded.state), folded.tail);
         insta::assert_snapshot!(name, text);

@@ -112,7 +112,7 @@ proptest! {
         let mut state = folded(&lines[..cut].concat()).state;
         let mut decoder = omne_events::Decoder::new();
         for line in &lines[cut..] {
-            let omne_events::Line::Known(record) = decoder.decode(line.strip_suffix(b"\n").unwrap()).unwrap().line else { panic!() };
+            let omne_events::Line::Known(record) = decoder.decode(line.strip_suffix(b"\n").unwrap()).unwrap().line.into_line() else { panic!() };
             state.apply(&record).unwrap();
         }
         prop_assert_eq!(seen(&state), seen(&story.state));

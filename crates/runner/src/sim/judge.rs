@@ -64,7 +64,9 @@ impl Judge {
         for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let decoded =
                 self.decoder.decode(line).map_err(|error| format!("every line is an event: {error}"))?;
-            let Line::Known(record) = decoded.line else { return Err("every event is known".into()) };
+            let Line::Known(record) = decoded.line.into_line() else {
+                return Err("every event is known".into());
+            };
             self.happened(record.seq, &record.event)
                 .map_err(|law| format!("{law}: {}", String::from_utf8_lossy(line)))?;
         }

@@ -161,7 +161,7 @@ impl Past {
     fn of(run: &RunDir) -> Result<Self> {
         let mut past = Self::default();
         let folded = LogSource::Run(run.clone()).fold(None, |_, line| {
-            if let Line::Known(record) = line {
+            if let Line::Known(record) = &*line.to_line() {
                 past.take(&record.event);
             }
         })?;

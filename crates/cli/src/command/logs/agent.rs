@@ -34,13 +34,17 @@ impl Attempts {
     pub(super) fn of(run: &RunDir, node: &str) -> Result<Self> {
         let mut attempts = Self::default();
         LogSource::Run(run.clone()).fold(None, |_, line| {
-            let Line::Known(record) = line else { return };
+            if line.node().is_none_or(|of| of.as_str() != node) {
+                return;
+            }
+            let line = line.to_line();
+            let Line::Known(record) = &*line else { return };
             match &record.event {
-                Event::NodeStarted(started) if started.node_id.as_str() == node => {
+                Event::NodeStarted(started) => {
                     let agent = started.agent.as_deref().map(str::to_owned);
                     attempts = Self { last: started.attempt, agent, rounds: Vec::new() };
                 }
-                Event::IterationStarted(started) if started.node_id.as_str() == node => {
+                Event::IterationStarted(started) => {
                     attempts.rounds.push((started.iteration, started.byte_offset));
                 }
                 _ => {}

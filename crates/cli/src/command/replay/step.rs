@@ -79,7 +79,7 @@ fn moment(source: &LogSource, at: u64) -> Result<Moment> {
     let mut event = String::new();
     let folded = source.fold(Some(at), |_, line| {
         if line.seq() == at {
-            event = match line {
+            event = match &*line.to_line() {
                 Line::Known(record) => format!("{} {}", record.at, render::describe(&record.event)),
                 Line::Unknown { at, kind, .. } => format!("{at} {kind}"),
             };

@@ -1,0 +1,282 @@
+//! A line whose texts stay where they are: most readers of a log want little of it, and it has millions.
+
+use std::borrow::Cow;
+
+use super::Line;
+use crate::{
+    AgentTool, Digest, Event, EventId, NodeCompleted, NodeId, NodeKind, NodeSpawned, NodeStarted, Recorded,
+    RunId, Timestamp,
+};
+
+/// A line that was understood.
+#[derive(Debug, Clone)]
+pub enum LineRef<'a> {
+    /// One of the frequent kinds, in the writer's own form.
+    Borrowed(RecordRef<'a>),
+    /// Any other.
+    Owned(Box<Line>),
+}
+
+/// A [`Recorded`] event, borrowed from its line.
+#[derive(Debug, Clone)]
+pub struct RecordRef<'a> {
+    /// As in [`Recorded`].
+    pub seq: u64,
+    /// As in [`Recorded`].
+    pub id: EventId,
+    /// As in [`Recorded`].
+    pub at: Timestamp,
+    /// As in [`Recorded`].
+    pub run: &'a str,
+    /// As in [`Recorded`].
+    pub event: EventRef<'a>,
+}
+
+/// An [`Event`] of one of the frequent kinds, with what such an event nearly always has.
+#[derive(Debug, Clone)]
+pub enum EventRef<'a> {
+    /// A [`NodeStarted`].
+    NodeStarted {
+        /// As there.
+        node_id: NodeId,
+        /// As there.
+        kind: NodeKind,
+        /// As there.
+        attempt: u32,
+        /// As there.
+        node_sha256: Option<DigestRef<'a>>,
+        /// As there.
+        prompt_sha256: Option<DigestRef<'a>>,
+        /// As there.
+        name: Option<&'a str>,
+        /// As there.
+        model: Option<&'a str>,
+        /// As there.
+        agent: Option<&'a str>,
+    },
+    /// A [`NodeSpawned`].
+    NodeSpawned {
+        /// As there.
+        node_id: NodeId,
+        /// As there.
+        attempt: u32,
+        /// As there.
+        pid: u32,
+        /// As there.
+        program: &'a str,
+    },
+    /// A [`NodeCompleted`] without outputs, usage and refused tools.
+    NodeCompleted {
+        /// As there.
+        node_id: NodeId,
+        /// As there.
+        attempt: u32,
+        /// As there.
+        output_path: Option<&'a str>,
+        /// As there.
+        output_bytes: u64,
+        /// As there.
+        output_sha256: DigestRef<'a>,
+        /// As there.
+        duration_ms: u64,
+        /// As there.
+        exit_code: Option<i32>,
+    },
+    /// An [`AgentTool`].
+    AgentTool {
+        /// As there.
+        node_id: NodeId,
+        /// As there.
+        attempt: u32,
+        /// As there.
+        tool: &'a str,
+        /// As there.
+        tool_use_id: &'a str,
+        /// As there.
+        input_sha256: DigestRef<'a>,
+        /// As there.
+        summary: Option<Cow<'a, str>>,
+    },
+}
+
+/// The text of a [`Digest`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DigestRef<'a>(&'a [u8; Digest::TEXT_LEN]);
+
+impl<'a> DigestRef<'a> {
+    pub(super) fn new(text: &'a [u8; Digest::TEXT_LEN]) -> Option<Self> {
+        // All of them looked at, without a branch a digit.
+        let is_wrong = |byte: &u8| !byte.is_ascii_digit() & !(b'a'..=b'f').contains(byte);
+        (!text.iter().fold(false, |any, byte| any | is_wrong(byte))).then_some(Self(text))
+    }
+
+    /// The digest.
+    pub fn get(self) -> Digest {
+        // It has been looked at, so it is one.
+        Digest::parse(self.0).unwrap_or(Digest::ZERO)
+    }
+}
+
+impl std::fmt::Debug for DigestRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.get(), f)
+    }
+}
+
+impl LineRef<'_> {
+    /// The line's number in the chain.
+    pub fn seq(&self) -> u64 {
+        match self {
+            LineRef::Borrowed(record) => record.seq,
+            LineRef::Owned(line) => line.seq(),
+        }
+    }
+
+    /// The event's id.
+    pub fn id(&self) -> EventId {
+        match self {
+            LineRef::Borrowed(record) => record.id,
+            LineRef::Owned(line) => line.id(),
+        }
+    }
+
+    /// When it was written.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            LineRef::Borrowed(record) => record.at,
+            LineRef::Owned(line) => line.at(),
+        }
+    }
+
+    /// The run that it belongs to.
+    pub fn run(&self) -> &str {
+        match self {
+            LineRef::Borrowed(record) => record.run,
+            LineRef::Owned(line) => line.run().as_str(),
+        }
+    }
+
+    /// Its `type`.
+    pub fn kind(&self) -> &str {
+        match self {
+            LineRef::Borrowed(record) => record.event.kind(),
+            LineRef::Owned(line) => line.kind(),
+        }
+    }
+
+    /// The node that the event is about, if it is known to be about one.
+    pub fn node(&self) -> Option<&NodeId> {
+        match self {
+            LineRef::Borrowed(record) => Some(record.event.node()),
+            LineRef::Owned(line) => match &**line {
+                Line::Known(record) => record.event.node(),
+                Line::Unknown { .. } => None,
+            },
+        }
+    }
+
+    /// The same with texts of its own.
+    pub fn to_line(&self) -> Cow<'_, Line> {
+        match self {
+            LineRef::Borrowed(record) => Cow::Owned(Line::Known(record.to_record())),
+            LineRef::Owned(line) => Cow::Borrowed(line),
+        }
+    }
+
+    /// The same with texts of its own.
+    pub fn into_line(self) -> Line {
+        match self {
+            LineRef::Borrowed(record) => Line::Known(record.to_record()),
+            LineRef::Owned(line) => *line,
+        }
+    }
+}
+
+impl RecordRef<'_> {
+    fn to_record(&self) -> Recorded {
+        let RecordRef { seq, id, at, run, event } = self;
+        Recorded { seq: *seq, id: *id, at: *at, run: RunId::checked(run), event: event.to_event() }
+    }
+}
+
+impl EventRef<'_> {
+    /// The `type` of the event's line.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            EventRef::NodeStarted { .. } => "node.started",
+            EventRef::NodeSpawned { .. } => "node.spawned",
+            EventRef::NodeCompleted { .. } => "node.completed",
+            EventRef::AgentTool { .. } => "agent.tool",
+        }
+    }
+
+    /// The node that the event is about.
+    pub fn node(&self) -> &NodeId {
+        match self {
+            EventRef::NodeStarted { node_id, .. }
+            | EventRef::NodeSpawned { node_id, .. }
+            | EventRef::NodeCompleted { node_id, .. }
+            | EventRef::AgentTool { node_id, .. } => node_id,
+        }
+    }
+
+    fn to_event(&self) -> Event {
+        match self {
+            EventRef::NodeStarted {
+                node_id,
+                kind,
+                attempt,
+                node_sha256,
+                prompt_sha256,
+                name,
+                model,
+                agent,
+            } => Event::NodeStarted(NodeStarted {
+                node_id: node_id.clone(),
+                kind: *kind,
+                attempt: *attempt,
+                node_sha256: node_sha256.map(DigestRef::get),
+                prompt_sha256: prompt_sha256.map(DigestRef::get),
+                name: name.map(Into::into),
+                model: model.map(Into::into),
+                agent: agent.map(Into::into),
+            }),
+            EventRef::NodeSpawned { node_id, attempt, pid, program } => Event::NodeSpawned(NodeSpawned {
+                node_id: node_id.clone(),
+                attempt: *attempt,
+                pid: *pid,
+                program: (*program).into(),
+            }),
+            EventRef::NodeCompleted {
+                node_id,
+                attempt,
+                output_path,
+                output_bytes,
+                output_sha256,
+                duration_ms,
+                exit_code,
+            } => Event::NodeCompleted(NodeCompleted {
+                node_id: node_id.clone(),
+                attempt: *attempt,
+                output_path: output_path.map(str::to_owned),
+                output_bytes: *output_bytes,
+                output_sha256: Some(output_sha256.get()),
+                duration_ms: *duration_ms,
+                exit_code: *exit_code,
+                outputs: None,
+                usage: None,
+                denied_tools: None,
+            }),
+            EventRef::AgentTool { node_id, attempt, tool, tool_use_id, input_sha256, summary } => {
+                Event::AgentTool(AgentTool {
+                    node_id: node_id.clone(),
+                    attempt: *attempt,
+                    tool: (*tool).into(),
+                    tool_use_id: (*tool_use_id).to_owned(),
+                    input_sha256: input_sha256.get(),
+                    summary: summary.as_deref().map(str::to_owned),
+                })
+            }
+        }
+    }
+}
