@@ -12,6 +12,7 @@ use omne_events::{RunId, private_file};
 use rusqlite::{Connection, OpenFlags};
 
 mod fold;
+mod lines;
 mod log;
 
 /// The version of the tables; an index of another one is made again.

@@ -8,13 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use omne_events::{Chain, Decoder, Digest, Event, Line, LineRef, LogReader, NodeId, Recorded, RunId};
+use omne_events::{Chain, Decoder, Digest, LogReader, RunId};
 use omne_pipe::Pipe;
 use omne_replay::RunPhase;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use rustc_hash::FxHashSet;
 
-use super::{BATCH, Log, Synced, fold::Fold};
+use super::{BATCH, Log, Synced, fold::Fold, lines};
 
 /// What is known of a log that was read before.
 struct Known {
@@ -200,7 +200,7 @@ fn one(
         }
         forget_state(db, id)?;
     }
-    read(db, log, id, file, &mut fold, synced)?;
+    lines::read(db, log, id, (&file, size.saturating_sub(start)), &mut fold, synced)?;
     let head = fold.head.map_or_else(
         || known.as_ref().map(|known| known.head.clone()).unwrap_or_default(),
         |head| head.to_string(),
@@ -262,58 +262,4 @@ fn is_continued(file: &mut File, known: &Known, size: u64, path: &Path) -> io::R
         }
     }
     Ok(chain.head().to_string() == known.head)
-}
-
-/// Takes in the lines from `start` on.
-fn read(db: &Connection, log: &Log, id: i64, file: File, fold: &mut Fold, synced: &mut Synced) -> Result<()> {
-    let mut events =
-        db.prepare_cached("INSERT INTO event (id, type, at_ms, node_id, json) VALUES (?, ?, ?, ?, ?)")?;
-    let mut hooks =
-        db.prepare_cached("INSERT INTO hook (id, event, hook, decision, latency_us) VALUES (?, ?, ?, ?, ?)")?;
-    let mut reader = LogReader::new(file, &log.path);
-    let mut last = Vec::new();
-    fold.problem = loop {
-        let bytes = match reader.next_line() {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => break None,
-            Err(error) => break Some(error.to_string()),
-        };
-        let line = match fold.take(bytes, &log.run) {
-            Ok(line) => line,
-            Err(problem) => break Some(problem),
-        };
-        last.clear();
-        last.extend_from_slice(bytes);
-        let hook = match &line {
-            LineRef::Owned(line) => match &**line {
-                Line::Known(Recorded { event: Event::HookDecided(hook), .. }) => Some(hook),
-                _ => None,
-            },
-            LineRef::Borrowed(_) => None,
-        };
-        let key = (id << 32) | i64::try_from(line.seq()).unwrap_or(i64::MAX);
-        events.execute(params![
-            key,
-            line.kind(),
-            line.at().as_millisecond(),
-            line.node().map(NodeId::as_str),
-            std::str::from_utf8(bytes).unwrap_or_default(),
-        ])?;
-        if let Some(hook) = hook {
-            let latency = i64::try_from(hook.latency_us).unwrap_or(i64::MAX);
-            let decision = hook.decision.as_str();
-            hooks.execute(params![key, hook.event.as_str(), hook.hook, decision, latency])?;
-        }
-    };
-    if !last.is_empty() {
-        fold.head = Some(Digest::of(&last));
-    }
-    if let Some(problem) = &fold.problem {
-        synced.notice(
-            Some(&log.run),
-            format!("its log is damaged: {problem}; what stands before that is in the index"),
-        );
-    }
-    synced.events += fold.events;
-    Ok(())
 }
