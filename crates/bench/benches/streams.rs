@@ -13,6 +13,14 @@ const BYTES: usize = 1 << 20;
 
 const CLAUDE: &str = include_str!("../../../fixtures/claude-stream/tool-use-two-turns.jsonl");
 
+/// The same, but the tool printed about a screenful, as tools do: most of what `claude` prints are their results.
+fn claude_with_results() -> String {
+    let result = r"error[E0308]: mismatched types\n  --> src/main.rs:4:18\n".repeat(60);
+    let session = CLAUDE.replace(r#""content":"hi""#, &format!(r#""content":"{result}""#));
+    assert!(session.len() > CLAUDE.len() + 3000, "the recording holds the result of a tool");
+    session
+}
+
 const CODEX: &str = r#"{"type":"thread.started","thread_id":"0199a213-81c0-7800-8aa1-bbab2a035a53"}
 {"type":"turn.started"}
 {"type":"item.started","item":{"id":"item_1","type":"command_execution","command":"bash -lc ls","aggregated_output":"","status":"in_progress"}}
@@ -33,8 +41,10 @@ const TEXT: &str = "Working on it.\nThe tests pass; nothing is left to do.\n";
 
 fn streams(c: &mut Criterion) {
     let mut group = c.benchmark_group("stream");
+    let with_results = claude_with_results();
     for (name, dialect, session) in [
         ("claude", Dialect::Claude, CLAUDE),
+        ("claude, with results of tools", Dialect::Claude, with_results.as_str()),
         ("codex", Dialect::Codex, CODEX),
         ("gemini", Dialect::Gemini, GEMINI),
         ("text", Dialect::Text, TEXT),
