@@ -355,7 +355,7 @@ fn definition(tree: &Tree<'_>, mut nodes: String, mut places: Vec<Range<u32>>) -
         if place > 0 {
             around.push(',');
         }
-        write_text(&key.key_text(), around);
+        write_text(key.key_text(), around);
         around.push(':');
         if key.is_key(NODES) && matches!(value.kind, Kind::List(_)) {
             around.push('[');

@@ -89,7 +89,7 @@ impl<'t> Fields<'t> {
             let text = key.key_text();
             let Some(&known) = allowed.iter().find(|known| **known == text) else {
                 let fault = faults.add(Code::UnknownKey, key.at, format!("{what} has no key `{text}`"));
-                fault.with_help(match suggest(&text, allowed.iter().copied()) {
+                fault.with_help(match suggest(text, allowed.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("known keys: {}", allowed.join(", ")),
                 });

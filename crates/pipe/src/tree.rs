@@ -81,7 +81,8 @@ impl Tree<'_> {
         match &self.kind {
             Kind::List(items) => Value::Array(items.iter().map(Tree::to_json).collect()),
             Kind::Map(entries) => {
-                let entry = |(key, value): &(Tree<'_>, Tree<'_>)| (key.key_text(), value.to_json());
+                let entry =
+                    |(key, value): &(Tree<'_>, Tree<'_>)| (key.key_text().to_owned(), value.to_json());
                 Value::Object(entries.iter().map(entry).collect())
             }
             Kind::Null | Kind::Scalar { .. } => self.to_scalar().unwrap_or_default(),
@@ -107,19 +108,15 @@ impl Tree<'_> {
                     if place > 0 {
                         out.push(',');
                     }
-                    write_text(&key.key_text(), out);
+                    write_text(key.key_text(), out);
                     out.push(':');
                     value.write_json(out);
                 }
                 out.push('}');
             }
             Kind::Null => out.push_str("null"),
-            Kind::Scalar { text, .. } => {
-                // `007` is a number in one place and a name in another: only what reads back letter by letter is
-                // written as a number or truth value.
-                let value = self.to_scalar().unwrap_or_default();
-                let meaning = value.to_string();
-                if matches!(value, Value::Number(_) | Value::Bool(_)) && meaning == **text {
+            Kind::Scalar { text, plain } => {
+                if *plain && is_literal(text) {
                     out.push_str(text);
                 } else {
                     write_text(text, out);
@@ -134,11 +131,11 @@ impl Tree<'_> {
     }
 
     /// The text of a key, whatever it is.
-    pub(crate) fn key_text(&self) -> String {
+    pub(crate) fn key_text(&self) -> &str {
         match &self.kind {
-            Kind::Scalar { text, .. } => text.clone().into_owned(),
-            Kind::Null => "null".into(),
-            Kind::List(_) | Kind::Map(_) => "?".into(),
+            Kind::Scalar { text, .. } => text,
+            Kind::Null => "null",
+            Kind::List(_) | Kind::Map(_) => "?",
         }
     }
 }
@@ -232,8 +229,25 @@ impl<'s> Visitor<'s> for Json<'_, 's> {
 }
 
 pub(crate) fn write_text(text: &str, out: &mut String) {
-    // Texts always have a JSON form.
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    let is_as_it_is = |byte: &u8| *byte >= 0x20 && !matches!(byte, b'"' | b'\\');
+    if text.as_bytes().iter().all(is_as_it_is) {
+        out.extend(["\"", text, "\""]);
+    } else {
+        // Texts always have a JSON form.
+        out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    }
+}
+
+/// Whether a plain scalar is a number or truth value that reads back letter by letter: `007` is a number in one place and a
+/// name in another.
+fn is_literal(text: &str) -> bool {
+    // Most are names, which begin otherwise.
+    matches!(text.as_bytes().first(), Some(b'0'..=b'9' | b'-' | b't' | b'f'))
+        && match resolve(text) {
+            Value::Number(number) => number.to_string() == text,
+            Value::Bool(truth) => text == if truth { "true" } else { "false" },
+            _ => false,
+        }
 }
 
 /// A plain scalar's meaning by YAML 1.2's core schema.

@@ -224,7 +224,7 @@ fn merge(kind: &mut Kind<'_>) {
     };
     let Some(at) = entries.iter().position(|(key, value)| is_merge(key) && can_merge(value)) else { return };
     let (_, merged) = entries.remove(at);
-    let mut own: FxHashSet<String> = entries.iter().map(|(key, _)| key.key_text()).collect();
+    let mut own: FxHashSet<String> = entries.iter().map(|(key, _)| key.key_text().to_owned()).collect();
     let maps = match merged.kind {
         Kind::List(items) => items,
         _ => vec![merged],
@@ -232,7 +232,7 @@ fn merge(kind: &mut Kind<'_>) {
     for map in maps {
         let Kind::Map(others) = map.kind else { continue };
         for (key, value) in others {
-            if own.insert(key.key_text()) {
+            if own.insert(key.key_text().to_owned()) {
                 entries.push((key, value));
             }
         }

@@ -31,7 +31,7 @@ pub(super) fn declarations(fields: &Fields<'_>, faults: &mut Faults) -> Vec<Inpu
     // By what they have in common with their variables.
     let mut taken: FxHashMap<String, String> = FxHashMap::default();
     for (key, value) in entries {
-        let name = key.key_text();
+        let name = key.key_text().to_owned();
         if !is_key(&name) {
             let fault = faults.add(Code::BadInputKey, key.at, format!("`{name}` can not be an input's key"));
             fault.with_help("use letters, digits and `_`, and begin with a letter or `_`");

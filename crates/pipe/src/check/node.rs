@@ -280,7 +280,7 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
     let mut variables: Vec<(String, String)> = Vec::with_capacity(entries.len());
     let mut names = FxHashSet::default();
     for (key, value) in entries {
-        let name = key.key_text();
+        let name = key.key_text().to_owned();
         if let Some((message, help)) = bad_variable(&name) {
             faults.add(Code::BadEnvironment, key.at, message).with_help(help);
         } else if !names.insert(name.clone()) {
