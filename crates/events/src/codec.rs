@@ -12,7 +12,9 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-pub use self::borrowed::{DigestRef, EventRef, LineRef, RecordRef};
+pub use self::borrowed::{
+    AgentToolRef, DigestRef, EventRef, LineRef, NodeCompletedRef, NodeSpawnedRef, NodeStartedRef, RecordRef,
+};
 use crate::{Digest, Event, EventId, NodeId, Recorded, RunId, Timestamp};
 
 /// The longest line in bytes, but for those that carry a definition or a resume plan.

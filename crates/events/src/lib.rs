@@ -16,7 +16,8 @@ mod time;
 
 pub use chain::{Chain, ChainFault, Redactions, mark_redacted};
 pub use codec::{
-    DecodeError, Decoded, Decoder, DigestRef, EventRef, Line, LineRef, MAX_LINE, RecordRef, encode,
+    AgentToolRef, DecodeError, Decoded, Decoder, DigestRef, EventRef, Line, LineRef, MAX_LINE,
+    NodeCompletedRef, NodeSpawnedRef, NodeStartedRef, RecordRef, encode,
 };
 pub use digest::{Digest, Hasher};
 pub use event::*;

@@ -140,42 +140,32 @@ impl RunState {
         let kind = record.event.kind();
         self.pass_to(record.seq, record.at, record.run, Position::Within(kind))?;
         match &record.event {
-            EventRef::NodeStarted { node_id, kind, attempt, node_sha256, .. } => {
+            EventRef::NodeStarted(started) => {
                 let begun = Begun {
-                    node_id,
-                    kind: *kind,
-                    attempt: *attempt,
-                    node_sha256: node_sha256.map(DigestRef::get),
+                    node_id: &started.node_id,
+                    kind: started.kind,
+                    attempt: started.attempt,
+                    node_sha256: started.node_sha256.map(DigestRef::get),
                 };
                 self.node_started(&begun, record.at)
             }
-            EventRef::NodeSpawned { node_id, attempt, .. } => self.node_spawned(node_id, *attempt),
-            EventRef::NodeCompleted {
-                node_id,
-                attempt,
-                output_path,
-                output_bytes,
-                output_sha256,
-                duration_ms,
-                exit_code,
-            } => {
+            EventRef::NodeSpawned(spawned) => self.node_spawned(&spawned.node_id, spawned.attempt),
+            EventRef::NodeCompleted(completed) => {
                 let done = Done {
-                    node_id,
-                    attempt: *attempt,
-                    output_path: *output_path,
-                    output_bytes: *output_bytes,
-                    output_sha256: Some(output_sha256.get()),
-                    duration_ms: *duration_ms,
-                    exit_code: *exit_code,
+                    node_id: &completed.node_id,
+                    attempt: completed.attempt,
+                    output_path: completed.output_path,
+                    output_bytes: completed.output_bytes,
+                    output_sha256: Some(completed.output_sha256.get()),
+                    duration_ms: completed.duration_ms,
+                    exit_code: completed.exit_code,
                     outputs: None,
                     usage: None,
                     denied_tools: &[],
                 };
                 self.node_completed(&done, record.at)
             }
-            EventRef::AgentTool { node_id, attempt, .. } => {
-                self.running_node(node_id, *attempt, kind).map(|_| ())
-            }
+            EventRef::AgentTool(tool) => self.running_node(&tool.node_id, tool.attempt, kind).map(|_| ()),
         }
     }
 

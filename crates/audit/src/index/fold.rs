@@ -80,8 +80,9 @@ impl Fold {
         self.lines += 1;
         match line {
             LineRef::Borrowed(record) => {
-                if let EventRef::NodeStarted { node_id, model, agent, .. } = &record.event {
-                    self.starts(node_id, agent.map(Into::into), model.map(Into::into));
+                if let EventRef::NodeStarted(started) = &record.event {
+                    let (name, model) = (started.agent.map(Into::into), started.model.map(Into::into));
+                    self.starts(&started.node_id, name, model);
                 }
             }
             LineRef::Owned(line) => {

@@ -35,68 +35,63 @@ pub struct RecordRef<'a> {
 /// An [`Event`] of one of the frequent kinds, with what such an event nearly always has.
 #[derive(Debug, Clone)]
 pub enum EventRef<'a> {
-    /// A [`NodeStarted`].
-    NodeStarted {
-        /// As there.
-        node_id: NodeId,
-        /// As there.
-        kind: NodeKind,
-        /// As there.
-        attempt: u32,
-        /// As there.
-        node_sha256: Option<DigestRef<'a>>,
-        /// As there.
-        prompt_sha256: Option<DigestRef<'a>>,
-        /// As there.
-        name: Option<&'a str>,
-        /// As there.
-        model: Option<&'a str>,
-        /// As there.
-        agent: Option<&'a str>,
-    },
-    /// A [`NodeSpawned`].
-    NodeSpawned {
-        /// As there.
-        node_id: NodeId,
-        /// As there.
-        attempt: u32,
-        /// As there.
-        pid: u32,
-        /// As there.
-        program: &'a str,
-    },
-    /// A [`NodeCompleted`] without outputs, usage and refused tools.
-    NodeCompleted {
-        /// As there.
-        node_id: NodeId,
-        /// As there.
-        attempt: u32,
-        /// As there.
-        output_path: Option<&'a str>,
-        /// As there.
-        output_bytes: u64,
-        /// As there.
-        output_sha256: DigestRef<'a>,
-        /// As there.
-        duration_ms: u64,
-        /// As there.
-        exit_code: Option<i32>,
-    },
-    /// An [`AgentTool`].
-    AgentTool {
-        /// As there.
-        node_id: NodeId,
-        /// As there.
-        attempt: u32,
-        /// As there.
-        tool: &'a str,
-        /// As there.
-        tool_use_id: &'a str,
-        /// As there.
-        input_sha256: DigestRef<'a>,
-        /// As there.
-        summary: Option<Cow<'a, str>>,
-    },
+    /// An attempt at a node begins.
+    NodeStarted(NodeStartedRef<'a>),
+    /// The attempt's process exists.
+    NodeSpawned(NodeSpawnedRef<'a>),
+    /// The attempt succeeded; outputs, usage and refused tools there are none.
+    NodeCompleted(NodeCompletedRef<'a>),
+    /// An agent used a tool.
+    AgentTool(AgentToolRef<'a>),
+}
+
+/// A [`NodeStarted`]; its fields are the same.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "as there")]
+pub struct NodeStartedRef<'a> {
+    pub node_id: NodeId,
+    pub kind: NodeKind,
+    pub attempt: u32,
+    pub node_sha256: Option<DigestRef<'a>>,
+    pub prompt_sha256: Option<DigestRef<'a>>,
+    pub name: Option<&'a str>,
+    pub model: Option<&'a str>,
+    pub agent: Option<&'a str>,
+}
+
+/// A [`NodeSpawned`]; its fields are the same.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "as there")]
+pub struct NodeSpawnedRef<'a> {
+    pub node_id: NodeId,
+    pub attempt: u32,
+    pub pid: u32,
+    pub program: &'a str,
+}
+
+/// A [`NodeCompleted`]; its fields are the same.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "as there")]
+pub struct NodeCompletedRef<'a> {
+    pub node_id: NodeId,
+    pub attempt: u32,
+    pub output_path: Option<&'a str>,
+    pub output_bytes: u64,
+    pub output_sha256: DigestRef<'a>,
+    pub duration_ms: u64,
+    pub exit_code: Option<i32>,
+}
+
+/// An [`AgentTool`]; its fields are the same.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "as there")]
+pub struct AgentToolRef<'a> {
+    pub node_id: NodeId,
+    pub attempt: u32,
+    pub tool: &'a str,
+    pub tool_use_id: &'a str,
+    pub input_sha256: DigestRef<'a>,
+    pub summary: Option<Cow<'a, str>>,
 }
 
 /// The text of a [`Digest`].
@@ -203,80 +198,61 @@ impl EventRef<'_> {
     /// The `type` of the event's line.
     pub fn kind(&self) -> &'static str {
         match self {
-            EventRef::NodeStarted { .. } => "node.started",
-            EventRef::NodeSpawned { .. } => "node.spawned",
-            EventRef::NodeCompleted { .. } => "node.completed",
-            EventRef::AgentTool { .. } => "agent.tool",
+            EventRef::NodeStarted(_) => "node.started",
+            EventRef::NodeSpawned(_) => "node.spawned",
+            EventRef::NodeCompleted(_) => "node.completed",
+            EventRef::AgentTool(_) => "agent.tool",
         }
     }
 
     /// The node that the event is about.
     pub fn node(&self) -> &NodeId {
         match self {
-            EventRef::NodeStarted { node_id, .. }
-            | EventRef::NodeSpawned { node_id, .. }
-            | EventRef::NodeCompleted { node_id, .. }
-            | EventRef::AgentTool { node_id, .. } => node_id,
+            EventRef::NodeStarted(event) => &event.node_id,
+            EventRef::NodeSpawned(event) => &event.node_id,
+            EventRef::NodeCompleted(event) => &event.node_id,
+            EventRef::AgentTool(event) => &event.node_id,
         }
     }
 
     fn to_event(&self) -> Event {
         match self {
-            EventRef::NodeStarted {
-                node_id,
-                kind,
-                attempt,
-                node_sha256,
-                prompt_sha256,
-                name,
-                model,
-                agent,
-            } => Event::NodeStarted(NodeStarted {
-                node_id: node_id.clone(),
-                kind: *kind,
-                attempt: *attempt,
-                node_sha256: node_sha256.map(DigestRef::get),
-                prompt_sha256: prompt_sha256.map(DigestRef::get),
-                name: name.map(Into::into),
-                model: model.map(Into::into),
-                agent: agent.map(Into::into),
+            EventRef::NodeStarted(event) => Event::NodeStarted(NodeStarted {
+                node_id: event.node_id.clone(),
+                kind: event.kind,
+                attempt: event.attempt,
+                node_sha256: event.node_sha256.map(DigestRef::get),
+                prompt_sha256: event.prompt_sha256.map(DigestRef::get),
+                name: event.name.map(Into::into),
+                model: event.model.map(Into::into),
+                agent: event.agent.map(Into::into),
             }),
-            EventRef::NodeSpawned { node_id, attempt, pid, program } => Event::NodeSpawned(NodeSpawned {
-                node_id: node_id.clone(),
-                attempt: *attempt,
-                pid: *pid,
-                program: (*program).into(),
+            EventRef::NodeSpawned(event) => Event::NodeSpawned(NodeSpawned {
+                node_id: event.node_id.clone(),
+                attempt: event.attempt,
+                pid: event.pid,
+                program: event.program.into(),
             }),
-            EventRef::NodeCompleted {
-                node_id,
-                attempt,
-                output_path,
-                output_bytes,
-                output_sha256,
-                duration_ms,
-                exit_code,
-            } => Event::NodeCompleted(NodeCompleted {
-                node_id: node_id.clone(),
-                attempt: *attempt,
-                output_path: output_path.map(str::to_owned),
-                output_bytes: *output_bytes,
-                output_sha256: Some(output_sha256.get()),
-                duration_ms: *duration_ms,
-                exit_code: *exit_code,
+            EventRef::NodeCompleted(event) => Event::NodeCompleted(NodeCompleted {
+                node_id: event.node_id.clone(),
+                attempt: event.attempt,
+                output_path: event.output_path.map(str::to_owned),
+                output_bytes: event.output_bytes,
+                output_sha256: Some(event.output_sha256.get()),
+                duration_ms: event.duration_ms,
+                exit_code: event.exit_code,
                 outputs: None,
                 usage: None,
                 denied_tools: None,
             }),
-            EventRef::AgentTool { node_id, attempt, tool, tool_use_id, input_sha256, summary } => {
-                Event::AgentTool(AgentTool {
-                    node_id: node_id.clone(),
-                    attempt: *attempt,
-                    tool: (*tool).into(),
-                    tool_use_id: (*tool_use_id).to_owned(),
-                    input_sha256: input_sha256.get(),
-                    summary: summary.as_deref().map(str::to_owned),
-                })
-            }
+            EventRef::AgentTool(event) => Event::AgentTool(AgentTool {
+                node_id: event.node_id.clone(),
+                attempt: event.attempt,
+                tool: event.tool.into(),
+                tool_use_id: event.tool_use_id.to_owned(),
+                input_sha256: event.input_sha256.get(),
+                summary: event.summary.as_deref().map(str::to_owned),
+            }),
         }
     }
 }

@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
-use super::{Decoded, Decoder, DigestRef, EventRef, Line, LineRef, RecordRef};
+use super::{
+    AgentToolRef, Decoded, Decoder, DigestRef, EventRef, Line, LineRef, NodeCompletedRef, NodeSpawnedRef,
+    NodeStartedRef, RecordRef,
+};
 use crate::{Digest, Event, EventId, NodeId, NodeKind, Recorded, RunId, Timestamp};
 
 pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decoded<'a>> {
@@ -29,10 +32,10 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
     at.digest()?;
     let prev = digits.get(..Digest::TEXT_LEN).map(Cow::Borrowed);
     let event = match kind {
-        "node.started" => started(&mut at, decoder)?,
-        "node.spawned" => spawned(&mut at, decoder)?,
-        "node.completed" => completed(&mut at, decoder)?,
-        "agent.tool" => tool(&mut at, decoder)?,
+        "node.started" => EventRef::NodeStarted(started(&mut at, decoder)?),
+        "node.spawned" => EventRef::NodeSpawned(spawned(&mut at, decoder)?),
+        "node.completed" => EventRef::NodeCompleted(completed(&mut at, decoder)?),
+        "agent.tool" => EventRef::AgentTool(tool(&mut at, decoder)?),
         _ if repeats_envelope(at.0) => return None,
         _ => {
             let event = Event::read(kind, text)?.ok()?;
@@ -40,6 +43,7 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
             return Some(Decoded { line: LineRef::Owned(Box::new(line)), prev, legacy: false });
         }
     };
+    at.end()?;
     Some(Decoded {
         line: LineRef::Borrowed(RecordRef { seq, id, at: time, run, event }),
         prev,
@@ -56,77 +60,49 @@ fn repeats_envelope(rest: &str) -> bool {
     rest.contains('\\') || rest.match_indices("\":").any(is_field)
 }
 
-fn started<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<EventRef<'a>> {
-    let node_id = at.node(decoder)?;
-    at.skip(",\"kind\":\"")?;
-    let kind = match at.text()? {
-        "bash" => NodeKind::Bash,
-        "prompt" => NodeKind::Prompt,
-        "command" => NodeKind::Command,
-        "loop" => NodeKind::Loop,
-        _ => return None,
-    };
-    let attempt = at.attempt()?;
-    let event = EventRef::NodeStarted {
-        node_id,
-        kind,
-        attempt,
+fn started<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<NodeStartedRef<'a>> {
+    Some(NodeStartedRef {
+        node_id: at.node(decoder)?,
+        kind: at.node_kind()?,
+        attempt: at.attempt()?,
         node_sha256: at.optional(",\"node_sha256\":\"", Cursor::digest)?,
         prompt_sha256: at.optional(",\"prompt_sha256\":\"", Cursor::digest)?,
         name: at.optional(",\"name\":\"", Cursor::text)?,
         model: at.optional(",\"model\":\"", Cursor::text)?,
         agent: at.optional(",\"agent\":\"", Cursor::text)?,
-    };
-    at.end()?;
-    Some(event)
-}
-
-fn spawned<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<EventRef<'a>> {
-    let node_id = at.node(decoder)?;
-    let attempt = at.attempt()?;
-    at.skip(",\"pid\":")?;
-    let pid = at.small()?;
-    at.skip(",\"program\":\"")?;
-    let program = at.text()?;
-    at.end()?;
-    Some(EventRef::NodeSpawned { node_id, attempt, pid, program })
-}
-
-fn completed<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<EventRef<'a>> {
-    let node_id = at.node(decoder)?;
-    let attempt = at.attempt()?;
-    let output_path = at.optional(",\"output_path\":\"", Cursor::text)?;
-    at.skip(",\"output_bytes\":")?;
-    let output_bytes = at.number()?;
-    at.skip(",\"output_sha256\":\"")?;
-    let output_sha256 = at.digest()?;
-    at.skip(",\"duration_ms\":")?;
-    let duration_ms = at.number()?;
-    let exit_code = at.optional(",\"exit_code\":", |at| i32::try_from(at.number()?).ok())?;
-    at.end()?;
-    Some(EventRef::NodeCompleted {
-        node_id,
-        attempt,
-        output_path,
-        output_bytes,
-        output_sha256,
-        duration_ms,
-        exit_code,
     })
 }
 
-fn tool<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<EventRef<'a>> {
-    let node_id = at.node(decoder)?;
-    let attempt = at.attempt()?;
-    at.skip(",\"tool\":\"")?;
-    let tool = at.text()?;
-    at.skip(",\"tool_use_id\":\"")?;
-    let tool_use_id = at.text()?;
-    at.skip(",\"input_sha256\":\"")?;
-    let input_sha256 = at.digest()?;
-    let summary = at.optional(",\"summary\":\"", Cursor::unescaped)?;
-    at.end()?;
-    Some(EventRef::AgentTool { node_id, attempt, tool, tool_use_id, input_sha256, summary })
+fn spawned<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<NodeSpawnedRef<'a>> {
+    Some(NodeSpawnedRef {
+        node_id: at.node(decoder)?,
+        attempt: at.attempt()?,
+        pid: at.field(",\"pid\":", Cursor::small)?,
+        program: at.field(",\"program\":\"", Cursor::text)?,
+    })
+}
+
+fn completed<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<NodeCompletedRef<'a>> {
+    Some(NodeCompletedRef {
+        node_id: at.node(decoder)?,
+        attempt: at.attempt()?,
+        output_path: at.optional(",\"output_path\":\"", Cursor::text)?,
+        output_bytes: at.field(",\"output_bytes\":", Cursor::number)?,
+        output_sha256: at.field(",\"output_sha256\":\"", Cursor::digest)?,
+        duration_ms: at.field(",\"duration_ms\":", Cursor::number)?,
+        exit_code: at.optional(",\"exit_code\":", |at| i32::try_from(at.number()?).ok())?,
+    })
+}
+
+fn tool<'a>(at: &mut Cursor<'a>, decoder: &mut Decoder) -> Option<AgentToolRef<'a>> {
+    Some(AgentToolRef {
+        node_id: at.node(decoder)?,
+        attempt: at.attempt()?,
+        tool: at.field(",\"tool\":\"", Cursor::text)?,
+        tool_use_id: at.field(",\"tool_use_id\":\"", Cursor::text)?,
+        input_sha256: at.field(",\"input_sha256\":\"", Cursor::digest)?,
+        summary: at.optional(",\"summary\":\"", Cursor::unescaped)?,
+    })
 }
 
 struct Cursor<'a>(&'a str);
@@ -199,9 +175,24 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// What `read` finds behind `key`.
+    fn field<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        self.skip(key)?;
+        read(self)
+    }
+
     fn attempt(&mut self) -> Option<u32> {
-        self.skip(",\"attempt\":")?;
-        self.small()
+        self.field(",\"attempt\":", Self::small)
+    }
+
+    fn node_kind(&mut self) -> Option<NodeKind> {
+        match self.field(",\"kind\":\"", Self::text)? {
+            "bash" => Some(NodeKind::Bash),
+            "prompt" => Some(NodeKind::Prompt),
+            "command" => Some(NodeKind::Command),
+            "loop" => Some(NodeKind::Loop),
+            _ => None,
+        }
     }
 
     /// The id of the run; of a log's lines all have the same.
@@ -220,8 +211,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn node(&mut self, decoder: &mut Decoder) -> Option<NodeId> {
-        self.skip(",\"node_id\":\"")?;
-        decoder.node_id(self.text()?)
+        decoder.node_id(self.field(",\"node_id\":\"", Self::text)?)
     }
 
     fn end(&mut self) -> Option<()> {
