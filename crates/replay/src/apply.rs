@@ -1,17 +1,16 @@
 //! One event applied to the state, and the rules that it has to obey.
 
+mod attempt;
 mod gates;
 
 use std::sync::Arc;
 
 use omne_dag::{Fired, NodeIx, Scheduler, Standing};
 use omne_events::{
-    Digest, DigestRef, Event, EventRef, IterationOutcome, IterationStarted, Line, LineRef, NodeFailed,
-    NodeId, NodeKind, Outputs, PipeResumed, PipeStarted, PlanAction, RecordRef, Recorded, RunId, Timestamp,
-    Usage,
+    Digest, Event, EventRef, IterationOutcome, IterationStarted, Line, LineRef, NodeId, NodeKind,
+    PipeResumed, PipeStarted, PlanAction, RecordRef, Recorded, RunId, Timestamp,
 };
 use omne_pipe::Pipe;
-use smol_str::SmolStr;
 
 use crate::state::{NodePhase, NodeRecord, RunPhase, RunState};
 
@@ -99,28 +98,6 @@ enum Position {
     Within(&'static str),
 }
 
-/// What a `node.started` says.
-struct Begun<'a> {
-    node_id: &'a NodeId,
-    kind: NodeKind,
-    attempt: u32,
-    node_sha256: Option<Digest>,
-}
-
-/// What a `node.completed` says.
-struct Done<'a> {
-    node_id: &'a NodeId,
-    attempt: u32,
-    output_path: Option<&'a str>,
-    output_bytes: u64,
-    output_sha256: Option<Digest>,
-    duration_ms: u64,
-    exit_code: Option<i32>,
-    outputs: Option<&'a Outputs>,
-    usage: Option<Usage>,
-    denied_tools: &'a [SmolStr],
-}
-
 impl RunState {
     /// Takes the next line in; one of a later version says nothing.
     ///
@@ -140,31 +117,9 @@ impl RunState {
         let kind = record.event.kind();
         self.pass_to(record.seq, record.at, record.run, Position::Within(kind))?;
         match &record.event {
-            EventRef::NodeStarted(started) => {
-                let begun = Begun {
-                    node_id: &started.node_id,
-                    kind: started.kind,
-                    attempt: started.attempt,
-                    node_sha256: started.node_sha256.map(DigestRef::get),
-                };
-                self.node_started(&begun, record.at)
-            }
+            EventRef::NodeStarted(started) => self.node_started(&started.into(), record.at),
             EventRef::NodeSpawned(spawned) => self.node_spawned(&spawned.node_id, spawned.attempt),
-            EventRef::NodeCompleted(completed) => {
-                let done = Done {
-                    node_id: &completed.node_id,
-                    attempt: completed.attempt,
-                    output_path: completed.output_path,
-                    output_bytes: completed.output_bytes,
-                    output_sha256: Some(completed.output_sha256.get()),
-                    duration_ms: completed.duration_ms,
-                    exit_code: completed.exit_code,
-                    outputs: None,
-                    usage: None,
-                    denied_tools: &[],
-                };
-                self.node_completed(&done, record.at)
-            }
+            EventRef::NodeCompleted(completed) => self.node_completed(&completed.into(), record.at),
             EventRef::AgentTool(tool) => self.running_node(&tool.node_id, tool.attempt, kind).map(|_| ()),
         }
     }
@@ -205,31 +160,9 @@ impl RunState {
                 self.phase = RunPhase::Parked;
                 Ok(())
             }
-            Event::NodeStarted(started) => {
-                let begun = Begun {
-                    node_id: &started.node_id,
-                    kind: started.kind,
-                    attempt: started.attempt,
-                    node_sha256: started.node_sha256,
-                };
-                self.node_started(&begun, record.at)
-            }
+            Event::NodeStarted(started) => self.node_started(&started.into(), record.at),
             Event::NodeSpawned(spawned) => self.node_spawned(&spawned.node_id, spawned.attempt),
-            Event::NodeCompleted(completed) => {
-                let done = Done {
-                    node_id: &completed.node_id,
-                    attempt: completed.attempt,
-                    output_path: completed.output_path.as_deref(),
-                    output_bytes: completed.output_bytes,
-                    output_sha256: completed.output_sha256,
-                    duration_ms: completed.duration_ms,
-                    exit_code: completed.exit_code,
-                    outputs: completed.outputs.as_ref(),
-                    usage: completed.usage,
-                    denied_tools: completed.denied_tools.as_deref().unwrap_or_default(),
-                };
-                self.node_completed(&done, record.at)
-            }
+            Event::NodeCompleted(completed) => self.node_completed(&completed.into(), record.at),
             Event::NodeFailed(failed) => self.node_failed(failed, record.at),
             Event::NodeSkipped(skipped) => {
                 let node = self.place(&skipped.node_id)?;
@@ -449,122 +382,6 @@ impl RunState {
         self.loose.push((id.clone(), NodeKind::Bash));
         self.loose_index.insert(id.clone(), place);
         Ok(place)
-    }
-
-    fn running_node(&mut self, id: &NodeId, attempt: u32, event: &'static str) -> Result<usize, Violation> {
-        let place = self.place(id)?;
-        let record = &self.nodes[place];
-        if !matches!(record.phase, NodePhase::Running | NodePhase::Waiting) {
-            return Err(Violation::NotRunning { node: id.clone(), event });
-        }
-        if record.attempt != attempt {
-            return Err(Violation::Attempt { node: id.clone(), found: attempt, expected: record.attempt });
-        }
-        Ok(place)
-    }
-
-    fn node_started(&mut self, started: &Begun<'_>, at: Timestamp) -> Result<(), Violation> {
-        let place = self.place(started.node_id)?;
-        if self.pipe.is_none() {
-            self.loose[place].1 = started.kind;
-        }
-        // Of an attempt that was cut off nobody says any more what it used in all.
-        self.used(place, None);
-        let may_start = self.scheduler.as_ref().is_none_or(|s| s.may_start(NodeIx::new(place)));
-        let record = &mut self.nodes[place];
-        let why = match record.phase {
-            NodePhase::Running | NodePhase::Waiting => Some("while it runs"),
-            NodePhase::Completed => Some("after it had completed"),
-            NodePhase::Skipped => Some("after it was skipped"),
-            _ if !may_start => Some("before its dependencies allow it"),
-            NodePhase::Pending | NodePhase::Retrying | NodePhase::Failed | NodePhase::Blocked => None,
-        };
-        let expected = record.attempt + 1;
-        if record.phase != NodePhase::Running {
-            self.running += 1;
-        }
-        record.phase = NodePhase::Running;
-        record.attempt = started.attempt;
-        record.started_at = Some(at);
-        record.node_sha256 = started.node_sha256;
-        (record.ended_at, record.duration_ms, record.exit_code) = (None, None, None);
-        (record.output_bytes, record.output_sha256) = (0, None);
-        if let Some(rare) = &mut record.rare {
-            (rare.error, rare.message, rare.signal, rare.reason) = (None, None, None, None);
-            (rare.outputs, rare.output_path, rare.gate) = (None, None, None);
-            rare.denied_tools.clear();
-        }
-        if let Some(why) = why {
-            return Err(Violation::Start { node: started.node_id.clone(), why });
-        }
-        if self.pipe.is_some() && started.attempt != expected {
-            return Err(Violation::Attempt {
-                node: started.node_id.clone(),
-                found: started.attempt,
-                expected,
-            });
-        }
-        Ok(())
-    }
-
-    fn node_spawned(&mut self, node: &NodeId, attempt: u32) -> Result<(), Violation> {
-        self.begun = true;
-        self.running_node(node, attempt, "node.spawned").map(|_| ())
-    }
-
-    fn node_completed(&mut self, completed: &Done<'_>, at: Timestamp) -> Result<(), Violation> {
-        self.begun = true;
-        let place = self.running_node(completed.node_id, completed.attempt, "node.completed")?;
-        let record = &mut self.nodes[place];
-        // One that waits for people is counted as waiting already.
-        self.running -= usize::from(record.phase == NodePhase::Running);
-        record.goes_on = false;
-        record.phase = NodePhase::Completed;
-        record.ended_at = Some(at);
-        record.duration_ms = Some(completed.duration_ms);
-        record.exit_code = completed.exit_code;
-        record.output_bytes = completed.output_bytes;
-        record.output_sha256 = completed.output_sha256;
-        let Done { output_path, outputs, denied_tools, .. } = completed;
-        if output_path.is_some() || outputs.is_some() || !denied_tools.is_empty() {
-            let rare = record.rare();
-            rare.denied_tools = denied_tools.to_vec();
-            rare.output_path = output_path.map(str::to_owned);
-            rare.outputs = outputs.cloned();
-        }
-        self.used(place, completed.usage);
-        self.end(place, Standing::Completed);
-        Ok(())
-    }
-
-    fn node_failed(&mut self, failed: &NodeFailed, at: Timestamp) -> Result<(), Violation> {
-        let place = self.running_node(&failed.node_id, failed.attempt, "node.failed")?;
-        let record = &mut self.nodes[place];
-        // One that waits for people is counted as waiting already.
-        self.running -= usize::from(record.phase == NodePhase::Running);
-        record.goes_on = false;
-        record.phase = if failed.retry_in_ms.is_some() { NodePhase::Retrying } else { NodePhase::Failed };
-        record.ended_at = Some(at);
-        record.duration_ms = Some(failed.duration_ms);
-        record.exit_code = failed.exit_code;
-        let rare = record.rare();
-        rare.error = Some(failed.error.clone());
-        rare.message.clone_from(&failed.message);
-        rare.signal = failed.signal;
-        self.used(place, failed.usage);
-        if failed.retry_in_ms.is_none() {
-            self.end(place, Standing::Failed);
-        }
-        Ok(())
-    }
-
-    /// An attempt used this; without a word of it, what its rounds used that ended.
-    fn used(&mut self, place: usize, usage: Option<Usage>) {
-        let using = self.nodes[place].rare.as_mut().and_then(|rare| rare.using.take());
-        if let Some(usage) = usage.or(using) {
-            self.usage += usage;
-            *self.nodes[place].rare().used.get_or_insert_default() += usage;
-        }
     }
 
     fn iteration_started(&mut self, started: &IterationStarted) -> Result<(), Violation> {
