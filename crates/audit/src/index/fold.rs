@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use omne_events::{Decoder, Digest, Event, EventRef, Line, LineRef, NodeId, RunId};
+use omne_events::{Decoder, Digest, Event, EventRef, LineRef, NodeId, RunId};
 use omne_pipe::Pipe;
 use omne_replay::{RunPhase, RunState};
 use rusqlite::{Connection, Result, params};
@@ -79,15 +79,16 @@ impl Fold {
     fn apply(&mut self, line: &LineRef<'_>) -> std::result::Result<(), omne_replay::Violation> {
         self.lines += 1;
         match line {
-            LineRef::Borrowed(record) => {
-                if let EventRef::NodeStarted(started) = &record.event {
+            LineRef::Borrowed(record) => match &record.event {
+                EventRef::NodeStarted(started) => {
                     let (name, model) = (started.agent.map(Into::into), started.model.map(Into::into));
                     self.starts(&started.node_id, name, model);
                 }
-            }
-            LineRef::Owned(line) => {
-                if let Line::Known(record) = &**line {
-                    self.note(&record.event);
+                EventRef::NodeSpawned(_) | EventRef::NodeCompleted(_) | EventRef::AgentTool(_) => {}
+            },
+            LineRef::Owned(_) => {
+                if let Some(event) = line.owned_event() {
+                    self.note(event);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{fs::File, ops::ControlFlow, sync::mpsc::sync_channel};
 
-use omne_events::{Digest, Event, HookDecided, Line, LineRef, LogReader, NodeId, Recorded};
+use omne_events::{Digest, Event, HookDecided, LineRef, LogReader, NodeId};
 use rusqlite::{CachedStatement, Connection, Result, params};
 use smol_str::SmolStr;
 
@@ -83,7 +83,6 @@ pub(super) fn read(
 /// Reads and folds lines until there are none, one is none, or `give` breaks off.
 fn understand(log: &Log, file: &File, fold: &mut Fold, mut give: impl FnMut(Lines) -> ControlFlow<()>) {
     let mut reader = LogReader::new(file, &log.path);
-    let mut last = Vec::new();
     let mut lines = Lines::default();
     let problem = loop {
         let bytes = match reader.next_line() {
@@ -95,35 +94,23 @@ fn understand(log: &Log, file: &File, fold: &mut Fold, mut give: impl FnMut(Line
             Ok(line) => line,
             Err(problem) => break Some(problem),
         };
-        lines.push(bytes, &line);
-        if lines.text.len() >= HANDED {
-            last.clear();
-            last.extend_from_slice(bytes);
-            if give(std::mem::take(&mut lines)).is_break() {
-                return;
-            }
+        // Before the next one is added: so the last one of all is there at the end.
+        if lines.text.len() >= HANDED && give(std::mem::take(&mut lines)).is_break() {
+            return;
         }
+        lines.push(bytes, &line);
     };
     fold.problem = problem;
-    if let Some(line) = lines.last() {
-        last.clear();
-        last.extend_from_slice(line);
-    }
-    if !last.is_empty() {
-        fold.head = Some(Digest::of(&last));
-    }
+    fold.head = lines.iter().last().map(|(line, _)| Digest::of(line));
     // Who breaks off here has all there is.
     let _ = give(lines);
 }
 
 impl Lines {
     fn push(&mut self, bytes: &[u8], line: &LineRef<'_>) {
-        let hook = match line {
-            LineRef::Owned(line) => match &**line {
-                Line::Known(Recorded { event: Event::HookDecided(hook), .. }) => Some(Box::new(hook.clone())),
-                _ => None,
-            },
-            LineRef::Borrowed(_) => None,
+        let hook = match line.owned_event() {
+            Some(Event::HookDecided(hook)) => Some(Box::new(hook.clone())),
+            _ => None,
         };
         self.text.push_str(std::str::from_utf8(bytes).unwrap_or_default());
         self.rows.push(Row {
@@ -139,10 +126,6 @@ impl Lines {
     fn iter(&self) -> impl Iterator<Item = (&str, &Row)> {
         let starts = std::iter::once(0).chain(self.rows.iter().map(|row| row.end));
         starts.zip(&self.rows).map(|(start, row)| (&self.text[start..row.end], row))
-    }
-
-    fn last(&self) -> Option<&[u8]> {
-        self.iter().last().map(|(line, _)| line.as_bytes())
     }
 }
 

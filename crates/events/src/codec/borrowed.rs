@@ -163,8 +163,16 @@ impl LineRef<'_> {
     pub fn node(&self) -> Option<&NodeId> {
         match self {
             LineRef::Borrowed(record) => Some(record.event.node()),
+            LineRef::Owned(_) => self.owned_event().and_then(Event::node),
+        }
+    }
+
+    /// The event, if it is known and has texts of its own.
+    pub fn owned_event(&self) -> Option<&Event> {
+        match self {
+            LineRef::Borrowed(_) => None,
             LineRef::Owned(line) => match &**line {
-                Line::Known(record) => record.event.node(),
+                Line::Known(record) => Some(&record.event),
                 Line::Unknown { .. } => None,
             },
         }
