@@ -5,9 +5,15 @@
 //! How long a node may take and how often it is tried again is no part of what
 //! it is: a higher timeout does not make a finished node run again.
 
+use std::{borrow::Cow, fmt};
+
 use omne_dag::NodeIx;
 use omne_events::{Digest, Hasher};
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     command::{Command, Commands},
@@ -87,31 +93,86 @@ fn digest(pipe: &Pipe, inputs: &Values, commands: &Commands, node: NodeIx, ances
     hasher.finish()
 }
 
+/// A part's name and what it is.
+type Part<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Everything that makes the node what it is, by name, in a fixed order.
-fn parts(pipe: &Pipe, inputs: &Values, commands: &Commands, node: NodeIx) -> Vec<(String, String)> {
-    let definition: Map<String, Value> = serde_json::from_str(pipe.node_definition(node)).unwrap_or_default();
-    let mut parts: Vec<(String, String)> = definition
+fn parts<'a>(pipe: &'a Pipe, inputs: &Values, commands: &Commands, node: NodeIx) -> Vec<Part<'a>> {
+    let Definition(definition) = serde_json::from_str(pipe.node_definition(node)).unwrap_or_default();
+    let mut parts: Vec<Part<'a>> = definition
         .into_iter()
-        .filter(|(key, _)| !OPERATIONAL.contains(&key.as_str()))
-        .map(|(key, value)| (key, canonical(&value)))
+        .filter(|(key, _)| !OPERATIONAL.contains(&&**key))
+        .map(|(key, value)| (key, canonical_text(value)))
         .collect();
     let model = pipe.node(node);
-    parts.extend(pipe.env().iter().map(|(name, value)| (format!("env.{name}"), value.clone())));
+    parts.extend(pipe.env().iter().map(|(name, value)| (format!("env.{name}").into(), value.into())));
     if model.ai().is_some() {
-        parts.extend(pipe.default_model().map(|name| ("default_model".into(), name.to_string())));
-        parts.extend(pipe.agent().map(|name| ("agent of the pipe".into(), name.to_string())));
+        parts.extend(pipe.default_model().map(|name| ("default_model".into(), name.to_string().into())));
+        parts.extend(pipe.agent().map(|name| ("agent of the pipe".into(), name.to_string().into())));
     }
     let command = model.command().and_then(|name| commands.get(name.as_str()));
-    parts.extend(command.map(|command| ("the command's text".into(), command.sha256().to_string())));
+    parts.extend(command.map(|command| ("the command's text".into(), command.sha256().to_string().into())));
     let used = inputs.iter().filter(|(key, _)| uses_input(model, command.map(|c| &**c), key));
-    parts.extend(used.map(|(key, value)| (format!("inputs.{key}"), canonical(value))));
+    parts.extend(used.map(|(key, value)| (format!("inputs.{key}").into(), canonical(value.clone()).into())));
     parts.sort();
     parts
 }
 
+/// The keys of a node's definition and their values as they are written, of which most are taken without a copy.
+#[derive(Default)]
+struct Definition<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Definition<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Definition<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                #[derive(Deserialize)]
+                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+                let mut entries = Vec::new();
+                while let Some(Key(key)) = map.next_key()? {
+                    entries.push((key, map.next_value()?));
+                }
+                Ok(Definition(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// [`canonical`] of what is written as `raw`.
+fn canonical_text(raw: &RawValue) -> Cow<'_, str> {
+    let raw = raw.get();
+    if is_canonical_string(raw.as_bytes()) {
+        return raw.into();
+    }
+    serde_json::from_str(raw).map_or_else(|_| raw.into(), |value| canonical(value).into())
+}
+
+/// Whether it is a string whose characters are written as we write them.
+fn is_canonical_string(raw: &[u8]) -> bool {
+    let Some((b'"', rest)) = raw.split_first() else { return false };
+    let mut escapes = rest.iter().enumerate().filter(|(_, byte)| **byte == b'\\').map(|(at, _)| at);
+    let mut after = 0;
+    escapes.all(|at| {
+        // The second of two is what the first one escapes.
+        at < after || {
+            after = at + 2;
+            matches!(rest.get(at + 1), Some(b'"' | b'\\' | b'n' | b'r' | b't' | b'b' | b'f'))
+        }
+    })
+}
+
 /// JSON with its keys in order, so that their order in the file means nothing.
-fn canonical(value: &Value) -> String {
-    let mut value = value.clone();
+fn canonical(mut value: Value) -> String {
     value.sort_all_objects();
     value.to_string()
 }
@@ -151,8 +212,8 @@ pub fn difference(before: (&Pipe, NodeIx), after: (&Pipe, NodeIx), inputs: &Valu
     // What a command's text was is not known any more.
     let none = Commands::new();
     let (old, new) = (parts(before.0, inputs, &none, before.1), parts(after.0, inputs, &none, after.1));
-    let changed = |(key, value): &&(String, String)| !old.contains(&(key.clone(), value.clone()));
-    let gone = |(key, _): &&(String, String)| !new.iter().any(|(other, _)| other == key);
+    let changed = |part: &&Part<'_>| !old.contains(part);
+    let gone = |(key, _): &&Part<'_>| !new.iter().any(|(other, _)| other == key);
     if let Some((key, _)) = new.iter().find(changed) {
         return Some(format!("`{key}` changed"));
     }
@@ -189,6 +250,34 @@ mod tests {
     fn digest_of(nodes: &str, a: &str, id: &str) -> Digest {
         let pipe = pipe(nodes);
         Identities::new(&pipe, Commands::new()).of(&pipe, &inputs(a), pipe.find(id).unwrap())
+    }
+
+    #[test]
+    fn a_value_counts_and_not_the_way_it_is_written() {
+        let of = |raw: &str| {
+            let raw: Box<RawValue> = RawValue::from_string(raw.into()).unwrap();
+            let text = canonical_text(&raw).into_owned();
+            assert_eq!(text, canonical(serde_json::from_str(raw.get()).unwrap()), "{raw}");
+            text
+        };
+        for same in [
+            r#""plain ä""#,
+            r#""two\nlines \"quoted\" \\\\""#,
+            r#""\\n and \\\n""#,
+            r#""ends with \\""#,
+            "true",
+            "5",
+            r#""""#,
+        ] {
+            assert_eq!(of(same), same);
+        }
+        for (written, text) in [
+            (r#""\u00e4\/""#, r#""ä/""#),
+            (r#""\\\u0041""#, r#""\\A""#),
+            (r#"{ "b": 1, "a": [ {"d": "x", "c": 1.50} ] }"#, r#"{"a":[{"c":1.5,"d":"x"}],"b":1}"#),
+        ] {
+            assert_eq!(of(written), text);
+        }
     }
 
     #[test]
