@@ -9,8 +9,8 @@ use omne_events::{
 use omne_hooks::{Effect, FireId, Host};
 use omne_pipe::{Body, Node, Pipe};
 use omne_process::{
-    BaseEnvironment, Captured, Directory, End, Ended, Environment, Happening, Mark, Mask, Supervisor, Token,
-    Waker,
+    Arrivals, BaseEnvironment, Captured, Directory, End, Ended, Environment, Happening, Mark, Mask,
+    Supervisor, Token, Waker,
 };
 
 use crate::{
@@ -36,6 +36,9 @@ pub(crate) mod tools;
 mod turns;
 
 use active::{Active, Stage};
+
+/// What the names of `OMNE_OUTPUT` files end with.
+const OUTPUT: &str = ".output";
 
 /// Where things are, all absolute.
 #[derive(Debug, Clone)]
@@ -90,9 +93,10 @@ pub struct LocalExecutor {
     before_run: BeforeRun,
     /// Why nothing new begins.
     ending: Option<EndReason>,
-    /// The directory of captures and outputs, open: nearly every look into it finds nothing, and should be quick; and
-    /// whatever nodes do to its path, it stays the same.
+    /// The directory of captures and outputs, open: whatever nodes do to its path, it stays the same.
     nodes: Directory,
+    /// The outputs that are there.
+    given: Arrivals,
     /// What some nodes get and nothing shows.
     secrets: Option<Arc<Secrets>>,
 }
@@ -110,8 +114,10 @@ impl LocalExecutor {
         environment: Vec<(OsString, OsString)>,
         sessions: Box<dyn FnMut() -> String>,
     ) -> io::Result<Self> {
+        let nodes = Directory::open(&places.run_dir.join("nodes"))?;
         Ok(Self {
-            nodes: Directory::open(&places.run_dir.join("nodes"))?,
+            given: Arrivals::new(&nodes, OUTPUT),
+            nodes,
             secrets: None,
             supervisor: Supervisor::new()?,
             pipe,
@@ -217,7 +223,7 @@ impl LocalExecutor {
     }
 
     fn output_file(node: &Node, number: u32) -> String {
-        format!("{}.{number}.output", node.id)
+        format!("{}.{number}{OUTPUT}", node.id)
     }
 
     fn begin(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) -> Result<(), Failure> {
@@ -320,11 +326,7 @@ impl LocalExecutor {
             // Agents have their own way.
             Stage::Agent(_) => Ok(None),
             Stage::Script => {
-                let outputs = take_outputs(
-                    &self.nodes,
-                    &Self::output_file(node, active.number),
-                    self.mask().map(|mask| &**mask),
-                );
+                let outputs = self.take_outputs(&Self::output_file(node, active.number));
                 if let Some(failure) = verdict::of_process(&ended, active.cause, self.places.output_limit) {
                     return Err(failure);
                 }
@@ -363,6 +365,16 @@ impl LocalExecutor {
                 Ok(Some(*completed))
             }
         }
+    }
+
+    /// What a script gave; nearly all give nothing.
+    fn take_outputs(&mut self, name: &str) -> Result<Option<Outputs>, Failure> {
+        if !self.given.may_have(name) {
+            return Ok(None);
+        }
+        let outputs = take_outputs(&self.nodes, name, self.mask().map(|mask| &**mask));
+        self.given.forget(name);
+        outputs
     }
 
     fn completed(

@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -29,6 +29,12 @@ struct Inner {
     path: PathBuf,
 }
 
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
+}
+
 impl Directory {
     /// Opens the directory at `path`, which is no link.
     ///
@@ -50,6 +56,16 @@ impl Directory {
 
     fn open_at(&self, name: &str, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
         retry_on_intr(|| openat(&self.0.fd, name, flags, mode))
+    }
+
+    /// The names in it.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub(crate) fn names(&self) -> rustix::io::Result<Vec<Box<[u8]>>> {
+        rustix::fs::Dir::read_from(&self.0.fd)?
+            .map(|entry| entry.map(|entry| entry.file_name().to_bytes().into()))
+            .collect()
     }
 
     /// Makes a file for its user alone. What stands in its place, a link or a pipe too, is removed and not written to.
@@ -118,6 +134,7 @@ mod tests {
     use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
 
     use super::*;
+    use crate::Arrivals;
 
     #[test]
     fn what_is_put_in_the_place_of_a_file_is_not_written_to() {
@@ -135,6 +152,29 @@ mod tests {
             assert_eq!(fs::metadata(directory.path(name)).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    }
+
+    #[test]
+    fn whatever_way_a_file_comes_it_may_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("watched");
+        fs::create_dir(&place).unwrap();
+        for name in ["outside 1.x", "outside 2.x", "watched/before.x", "watched/y"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let mut arrivals = Arrivals::new(&Directory::open(&place).unwrap(), ".x");
+        fs::write(place.join("made.x"), "").unwrap();
+        fs::rename(dir.path().join("outside 1.x"), place.join("moved.x")).unwrap();
+        fs::rename(place.join("y"), place.join("renamed.x")).unwrap();
+        fs::hard_link(dir.path().join("outside 2.x"), place.join("linked.x")).unwrap();
+        std::os::unix::fs::symlink("../outside 2.x", place.join("link.x")).unwrap();
+        for name in ["before.x", "made.x", "moved.x", "renamed.x", "linked.x", "link.x"] {
+            assert!(arrivals.may_have(name), "{name}");
+        }
+        fs::remove_file(place.join("made.x")).unwrap();
+        arrivals.forget("made.x");
+        fs::write(place.join("made.x"), "").unwrap();
+        assert!(arrivals.may_have("made.x"), "again");
     }
 
     #[test]

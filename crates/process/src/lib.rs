@@ -13,6 +13,10 @@ mod signals;
 mod spawn;
 mod supervisor;
 
+#[cfg_attr(all(target_os = "linux", not(omne_portable)), path = "arrivals_linux.rs")]
+#[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "arrivals_portable.rs")]
+mod arrivals;
+
 #[cfg_attr(all(target_os = "linux", not(omne_portable)), path = "kin_linux.rs")]
 #[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "kin_portable.rs")]
 mod kin;
@@ -21,6 +25,7 @@ mod kin;
 #[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "launch_portable.rs")]
 mod launch;
 
+pub use arrivals::Arrivals;
 pub use capture::{Captured, Sink};
 pub use directory::Directory;
 pub use files::{open_files_limit, processes_limit, raise_open_files};
