@@ -45,6 +45,23 @@ pub(crate) struct Launcher {
     stack: Box<[u128]>,
     arguments: Block,
     environment: Block,
+    /// For the process that comes next.
+    spare: Option<Pipes>,
+}
+
+/// For standard output and error, each with its reading end, which never blocks, before its writing end.
+struct Pipes([(OwnedFd, OwnedFd); 2]);
+
+impl Pipes {
+    fn new() -> io::Result<Self> {
+        let pipe = || {
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+            // A new pipe has no other flags that could be lost.
+            fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+            Ok::<_, io::Error>((reader, writer))
+        };
+        Ok(Self([pipe()?, pipe()?]))
+    }
 }
 
 impl Launcher {
@@ -53,6 +70,16 @@ impl Launcher {
             stack: vec![0; STACK / size_of::<u128>()].into_boxed_slice(),
             arguments: Block::default(),
             environment: Block::default(),
+            spare: None,
+        }
+    }
+
+    /// Does what can be done for the next process before it is known: while others run there is time, and between the end
+    /// of one and the start of another there is not.
+    pub(crate) fn prepare(&mut self) {
+        if self.spare.is_none() {
+            // What goes wrong is told when they are needed.
+            self.spare = Pipes::new().ok();
         }
     }
 
@@ -66,13 +93,8 @@ impl Launcher {
             self.arguments.push(&[arg.as_bytes()])?;
         }
         let (arguments, environment) = (self.arguments.pointers(), self.environment.of(&spec.environment)?);
-        let (stdout, out) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (stderr, err) = pipe_with(PipeFlags::CLOEXEC)?;
         // Before there is a process: what can fail must not leave one that nobody knows of.
-        for reader in [&stdout, &stderr] {
-            // A new pipe has no other flags that could be lost.
-            fcntl_setfl(reader, OFlags::NONBLOCK)?;
-        }
+        let Pipes([(stdout, out), (stderr, err)]) = self.spare.take().map_or_else(Pipes::new, Ok)?;
         let plan = Plan {
             program: program.as_ptr(),
             cwd: cwd.as_ptr(),

@@ -34,6 +34,14 @@ impl Launcher {
         Self
     }
 
+    /// Does what can be done for the next process before it is known: nothing.
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "elsewhere there is something to keep"
+    )]
+    pub(crate) fn prepare(&mut self) {}
+
     /// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
     #[expect(clippy::unused_self, reason = "elsewhere there is something to keep")]
     pub(crate) fn launch(&mut self, spec: &Spec, stdin: &File) -> io::Result<Launched> {

@@ -25,6 +25,10 @@ mod kin;
 #[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "launch_portable.rs")]
 mod launch;
 
+#[cfg_attr(all(target_os = "linux", not(omne_portable)), path = "sigchld_linux.rs")]
+#[cfg_attr(not(all(target_os = "linux", not(omne_portable))), path = "sigchld_portable.rs")]
+mod sigchld;
+
 pub use arrivals::Arrivals;
 pub use capture::{Captured, Sink};
 pub use directory::Directory;

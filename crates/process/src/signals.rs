@@ -15,6 +15,8 @@ use std::{
 
 use signal_hook::{SigId, consts, low_level};
 
+use crate::sigchld::ChildSignal;
+
 /// The signals that this process has handlers for.
 pub(crate) const HANDLED: [i32; 5] =
     [consts::SIGCHLD, consts::SIGINT, consts::SIGTERM, consts::SIGUSR1, consts::SIGHUP];
@@ -57,8 +59,18 @@ impl Drop for Interruptible {
 
 /// Does `work` while no signal reaches this thread. Threads that begin meanwhile never get one: a signal that is answered
 /// by a thread which waits for something else would wake two instead of one.
-#[expect(unsafe_code, reason = "no safe interface sets the mask of a thread")]
 pub fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    masked(libc::sigfillset, work)
+}
+
+/// Does `work` while every signal reaches this thread: what is started meanwhile gets all of them, too.
+pub(crate) fn with_signals<T>(work: impl FnOnce() -> T) -> T {
+    masked(libc::sigemptyset, work)
+}
+
+/// Does `work` while the signals in the set that `fill` makes are kept from this thread, and no others.
+#[expect(unsafe_code, reason = "no safe interface sets the mask of a thread")]
+fn masked<T>(fill: unsafe extern "C" fn(*mut libc::sigset_t) -> libc::c_int, work: impl FnOnce() -> T) -> T {
     /// What was let in before is let in again, also when `work` panics.
     struct Before(libc::sigset_t);
 
@@ -69,12 +81,12 @@ pub fn without_signals<T>(work: impl FnOnce() -> T) -> T {
         }
     }
 
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: both sets are initialised before they are read.
     let _before = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        fill(set.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), before.as_mut_ptr());
         Before(before.assume_init())
     };
     work()
@@ -96,6 +108,7 @@ pub(crate) struct Signals {
     reader: UnixStream,
     writer: UnixStream,
     child: Arc<AtomicBool>,
+    child_signal: ChildSignal,
     others: Vec<(Signal, Arc<AtomicBool>)>,
     registered: Vec<SigId>,
 }
@@ -105,8 +118,9 @@ impl Signals {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
+        let (child, child_signal) = (Arc::default(), ChildSignal::new()?);
         let mut signals =
-            Self { reader, writer, child: Arc::default(), others: Vec::new(), registered: Vec::new() };
+            Self { reader, writer, child, child_signal, others: Vec::new(), registered: Vec::new() };
         let child = Arc::clone(&signals.child);
         let [ended, others @ ..] = HANDLED;
         signals.register(ended, child)?;
@@ -131,12 +145,19 @@ impl Signals {
         Ok(Waker(self.writer.try_clone()?))
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
+    /// What to wait for.
+    pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        std::iter::once(self.reader.as_fd()).chain(self.child_signal.fd())
     }
 
-    /// Empties the pipe.
-    pub(crate) fn drain(&mut self) {
+    /// Takes in what one of [`Self::fds`] has to say: it is that one that is readable.
+    pub(crate) fn take_in(&mut self, place: usize) {
+        if place > 0 {
+            if self.child_signal.take() {
+                self.child.store(true, Ordering::Relaxed);
+            }
+            return;
+        }
         let mut bytes = [0; 64];
         while matches!(self.reader.read(&mut bytes), Ok(64)) {}
     }

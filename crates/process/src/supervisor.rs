@@ -99,7 +99,7 @@ static ONLY: Mutex<()> = Mutex::new(());
 
 /// Spawns children, copies their output, reaps them and ends their trees.
 pub struct Supervisor {
-    children: BTreeMap<Token, Child>,
+    children: BTreeMap<Token, Box<Child>>,
     by_pid: FxHashMap<Pid, Token>,
     kin: Kin,
     launcher: Launcher,
@@ -151,7 +151,7 @@ impl Supervisor {
         self.by_pid.insert(pid, token);
         self.children.insert(
             token,
-            Child {
+            Box::new(Child {
                 pid,
                 mark: spec.mark,
                 stdout: Capture::new(stdout, spec.stdout, spec.mask.as_ref(), budget.clone()),
@@ -160,7 +160,7 @@ impl Supervisor {
                 capture_error: None,
                 status: None,
                 ending: None,
-            },
+            }),
         );
         Ok((token, pid.as_raw_nonzero().get().cast_unsigned()))
     }
@@ -219,8 +219,8 @@ impl Supervisor {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
+        self.launcher.prepare();
         let mut readable = self.poll(timeout)?;
-        self.signals.drain();
         happenings.extend(self.signals.received().map(Happening::Signal));
         let is_back = |child: &Child| child.stdout.is_back() || child.stderr.is_back();
         let back = readable.len();
@@ -254,29 +254,35 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The children with output to be read.
-    fn poll(&self, timeout: Option<Duration>) -> io::Result<Vec<Token>> {
+    /// The children with output to be read. Signals are taken in.
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Token>> {
         let timeout =
             timeout.map(|t| Timespec::try_from(t).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 }));
-        let mut fds = vec![PollFd::from_borrowed_fd(self.signals.fd(), PollFlags::IN)];
-        let mut owners = vec![None];
+        let mut fds: Vec<PollFd<'_>> =
+            self.signals.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let signals = fds.len();
+        let mut owners = Vec::new();
         for (token, child) in &self.children {
             for fd in [child.stdout.fd(), child.stderr.fd()].into_iter().flatten() {
                 fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
-                owners.push(Some(*token));
+                owners.push(*token);
             }
         }
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         }
-        let mut readable: Vec<Token> = fds
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let mut readable: Vec<Token> = fds[signals..]
             .iter()
             .zip(owners)
-            .filter(|(fd, _)| !fd.revents().is_empty())
-            .filter_map(|(_, owner)| owner)
+            .filter(|(fd, _)| is_ready(fd))
+            .map(|(_, owner)| owner)
             .collect();
         readable.dedup();
+        let heard: Vec<usize> = (0..signals).filter(|place| is_ready(&fds[*place])).collect();
+        heard.into_iter().for_each(|place| self.signals.take_in(place));
         Ok(readable)
     }
 
@@ -415,7 +421,7 @@ impl Ending {
 }
 
 /// The child that a process without known parent came from.
-fn claim(children: &BTreeMap<Token, Child>, pid: Pid) -> Option<Token> {
+fn claim(children: &BTreeMap<Token, Box<Child>>, pid: Pid) -> Option<Token> {
     let kin = crate::kin::Stray::of(pid)?;
     children.iter().find(|(_, child)| kin.is_of(child.pid, &child.mark)).map(|(token, _)| *token)
 }

@@ -210,6 +210,7 @@ fn refused(error: &'static str, name: &str, parts: &[&str]) -> Option<(Sandbox, 
 
 /// Which of several calls.
 enum Which {
+    First,
     Last,
     /// The first one after the first call of that name on the same file. How often a pipe is read depends on when its
     /// bytes come, so that reads behind one have no number.
@@ -230,6 +231,7 @@ fn refused_in(
     let calls = numbered(&lines);
     let is_it = |call: &&Call| call.name == name && parts.iter().all(|part| call.line.contains(part));
     let call = match which {
+        Which::First => calls.iter().find(is_it),
         Which::Last => calls.iter().rfind(is_it),
         Which::After(name) => {
             let is_on_it = |call: &&Call| parts.iter().all(|part| call.line.contains(part));
@@ -260,16 +262,30 @@ fn a_run_whose_first_event_can_not_be_recorded_leaves_nothing() {
 
 #[test]
 fn an_interrupted_look_at_what_a_node_gave_is_made_again() {
-    let Some((sandbox, output)) = refused("EINTR", "openat", &["c.1.output"]) else { return };
+    let Some((sandbox, output)) = refused("EINTR", "openat", &["b.1.output"]) else { return };
     assert_eq!(output.code, 0, "{output:?}");
     aftermath::is_over(&sandbox, &shapes::CHAIN, &[]);
 }
 
+/// The call that makes the pipe of a node's output one that is read without waiting.
+const PIPE: (&str, &[&str]) = ("fcntl", &["F_SETFL", "O_NONBLOCK"]);
+
 #[test]
 fn a_node_whose_output_could_not_be_read_is_never_started() {
-    let Some((sandbox, output)) = refused("ENOMEM", "fcntl", &["F_SETFL", "O_NONBLOCK"]) else { return };
+    let make = || shapes::CHAIN.sandbox();
+    let (name, parts) = PIPE;
+    let refused = refused_in(&make, &["run", "p"], "ENOMEM", name, parts, Which::First);
+    let Some((sandbox, output)) = refused else { return };
     assert_eq!(output.code, 1, "{output:?}");
-    assert!(sandbox.path("effects/b").exists() && !sandbox.path("effects/c").exists());
+    assert!(!sandbox.path("effects/a").exists());
+}
+
+#[test]
+fn a_pipe_that_can_not_be_made_beforehand_is_made_when_it_is_needed() {
+    let (name, parts) = PIPE;
+    let Some((sandbox, output)) = refused("ENOMEM", name, parts) else { return };
+    assert_eq!(output.code, 0, "{output:?}");
+    aftermath::is_over(&sandbox, &shapes::CHAIN, &[]);
 }
 
 #[test]

@@ -420,6 +420,22 @@ fn what_is_started_ends_when_nobody_reads_what_it_prints() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn what_is_started_gets_every_signal() {
+    // Not by a shell, which may let in what was kept from it.
+    let args = ["-n", "s/SigBlk:[^0-9]*//p", "/proc/self/status"];
+    let mut world = World::new();
+    let spec = Spec { program: "sed".into(), args: args.map(Into::into).into(), ..world.spec("") };
+    world.supervisor.spawn(spec).unwrap();
+    assert_eq!(world.next_end().status.code(), Some(0));
+    let child = std::fs::read_to_string(world.dir.path().join("out")).unwrap();
+    let helper = crate::run_to_end("sed", &args.map(AsRef::as_ref), world.dir.path(), &[]).unwrap();
+    for blocked in [child, String::from_utf8(helper.stdout).unwrap()] {
+        assert_eq!(u64::from_str_radix(blocked.trim(), 16), Ok(0), "{blocked}");
+    }
+}
+
+#[test]
 fn a_secret_that_comes_in_pieces_is_never_kept() {
     let script = "printf hun; sleep 0.05; printf ter2; sleep 0.05; echo !; echo 'of hunter2!' >&2";
     let (out, err, _) = masked(script, 1 << 30);
