@@ -11,7 +11,7 @@ use std::{
 use rustc_hash::FxHashSet;
 use rustix::{
     fs::{
-        fstatfs,
+        Dir, fstatfs,
         inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags},
     },
     io::Errno,
@@ -48,7 +48,7 @@ impl Arrivals {
     /// What comes from now on, and what is there already.
     pub fn new(directory: &Directory, ending: &'static str) -> Self {
         // In this order: what comes between both is seen twice, and not never.
-        let watched = watch(directory).and_then(|queue| Ok((queue, directory.names()?)));
+        let watched = watch(directory).and_then(|queue| Ok((queue, names_in(directory)?)));
         let (queue, names) = watched.map_or((None, Vec::new()), |(queue, names)| (Some(queue), names));
         let names = names.into_iter().filter(|name| is_meant(name, ending)).collect();
         Self { ending, queue, names, buffer: vec![MaybeUninit::uninit(); BUFFER].into_boxed_slice() }
@@ -87,6 +87,10 @@ impl Arrivals {
             self.names = FxHashSet::default();
         }
     }
+}
+
+fn names_in(directory: &Directory) -> rustix::io::Result<Vec<Box<[u8]>>> {
+    Dir::read_from(directory.as_fd())?.map(|entry| Ok(entry?.file_name().to_bytes().into())).collect()
 }
 
 fn is_meant(name: &[u8], ending: &str) -> bool {

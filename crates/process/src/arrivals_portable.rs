@@ -12,20 +12,10 @@ impl Arrivals {
     }
 
     /// Whether a file of that name may be there. If not, no process that has ended by now has made it.
-    #[expect(
-        clippy::unused_self,
-        clippy::needless_pass_by_ref_mut,
-        reason = "elsewhere there is something to ask"
-    )]
     pub fn may_have(&mut self, _: &str) -> bool {
         true
     }
 
     /// It was removed.
-    #[expect(
-        clippy::unused_self,
-        clippy::needless_pass_by_ref_mut,
-        reason = "elsewhere there is something to forget"
-    )]
     pub fn forget(&mut self, _: &str) {}
 }

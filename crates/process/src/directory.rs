@@ -58,16 +58,6 @@ impl Directory {
         retry_on_intr(|| openat(&self.0.fd, name, flags, mode))
     }
 
-    /// The names in it.
-    ///
-    /// # Errors
-    /// When it can't be read.
-    pub(crate) fn names(&self) -> rustix::io::Result<Vec<Box<[u8]>>> {
-        rustix::fs::Dir::read_from(&self.0.fd)?
-            .map(|entry| entry.map(|entry| entry.file_name().to_bytes().into()))
-            .collect()
-    }
-
     /// Makes a file for its user alone. What stands in its place, a link or a pipe too, is removed and not written to.
     ///
     /// # Errors

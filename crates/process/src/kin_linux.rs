@@ -104,6 +104,12 @@ impl Kin {
         }
     }
 
+    /// This process has no child.
+    pub(crate) fn nobody_is_left(&mut self) {
+        self.strays.clear();
+        self.before.clear();
+    }
+
     /// Whether anybody of `token` is left, now that its own process is gone. Whoever is left in its group has lost its
     /// parent, too, and shows in the list; without the list the group has to be asked.
     pub(crate) fn any_of(&self, token: Token, group: Pid) -> bool {

@@ -36,6 +36,10 @@ impl Kin {
     ) {
     }
 
+    /// This process has no child; whoever was left behind has another parent.
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the same shape as on Linux")]
+    pub(crate) fn nobody_is_left(&mut self) {}
+
     #[expect(clippy::unused_self, reason = "the same shape as on Linux")]
     pub(crate) fn any_of(&self, _: Token, group: Pid) -> bool {
         test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)

@@ -102,6 +102,8 @@ pub struct Supervisor {
     children: BTreeMap<Token, Box<Child>>,
     by_pid: FxHashMap<Pid, Token>,
     kin: Kin,
+    /// Since the last child ended none was started, and none was there that was not.
+    childless: bool,
     launcher: Launcher,
     signals: Signals,
     null: File,
@@ -121,6 +123,7 @@ impl Supervisor {
             children: BTreeMap::new(),
             by_pid: FxHashMap::default(),
             kin: Kin::new()?,
+            childless: false,
             launcher: Launcher::new(),
             signals: Signals::new()?,
             null: File::open("/dev/null")?,
@@ -145,6 +148,7 @@ impl Supervisor {
     pub fn spawn(&mut self, spec: Spec) -> io::Result<(Token, u32)> {
         let stdin = spec.stdin.as_ref().unwrap_or(&self.null);
         let Launched { pid, stdout, stderr } = self.launcher.launch(&spec, stdin)?;
+        self.childless = false;
         let token = Token(self.next);
         self.next += 1;
         let budget = Budget::new(spec.output_limit);
@@ -313,7 +317,15 @@ impl Supervisor {
 
     /// Takes the status of every child that ended, of adopted ones, too.
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        loop {
+            let (pid, status) = match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some(ended)) => ended,
+                Ok(None) => return,
+                Err(error) => {
+                    self.childless = error == rustix::io::Errno::CHILD;
+                    return;
+                }
+            };
             let status: ExitStatus = std::os::unix::process::ExitStatusExt::from_raw(status.as_raw());
             match self.by_pid.remove(&pid).and_then(|token| self.children.get_mut(&token)) {
                 Some(child) => child.status = Some(status),
@@ -392,6 +404,10 @@ impl Supervisor {
 
     /// Brings up to date who was left behind by whom.
     fn look_for_strays(&mut self, token: Token) {
+        if self.childless {
+            // Whoever is left behind becomes a child of this process, so there is nobody.
+            return self.kin.nobody_is_left();
+        }
         let (by_pid, children) = (&self.by_pid, &self.children);
         let is_child = |pid| by_pid.contains_key(&pid);
         self.kin.look(is_child, |pid| claim(children, pid), token, children.keys().copied());
