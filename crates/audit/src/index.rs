@@ -101,6 +101,7 @@ impl Index {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|source| IndexError::Io { verb: "make", path: directory.to_owned(), source })?;
         }
+        let _alone = alone(path)?;
         let mut synced = Synced { runs: logs.len(), ..Synced::default() };
         let trouble = |source| IndexError::Database { path: path.to_owned(), source };
         let db = match update(path, logs, is_alive, &mut synced) {
@@ -125,6 +126,17 @@ impl Index {
     pub(crate) fn trouble(&self, source: rusqlite::Error) -> IndexError {
         IndexError::Database { path: self.path.clone(), source }
     }
+}
+
+/// Waits until no other process syncs the index, and keeps them waiting until what it gives is dropped. SQLite can't do
+/// that: who changes the mode of a journal while another one looks is refused at once, or both wait for each other.
+fn alone(path: &Path) -> Result<fs::File, IndexError> {
+    let path = path.with_extension("lock");
+    let locked = private_file().write(true).create(true).open(&path).and_then(|file| {
+        file.lock()?;
+        Ok(file)
+    });
+    locked.map_err(|source| IndexError::Io { verb: "lock", path, source })
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -189,12 +201,6 @@ fn build(
             .map(|count| count == 0)
     };
     let db = match own(path).and_then(|db| Ok((version(&db)?, is_empty(&db)?, db))) {
-        // Somebody else has made it in the meantime.
-        Ok((VERSION, _, db)) => {
-            drop(db);
-            let again = update(path, logs, is_alive, synced).map_err(trouble)?;
-            return again.ok_or_else(|| trouble(rusqlite::Error::InvalidQuery));
-        }
         Ok((_, true, db)) => db,
         Ok(_) => {
             remove(path)?;
@@ -211,8 +217,9 @@ fn build(
         log::take_in(&db, logs, is_alive, synced)?;
         db.pragma_update(None, "user_version", VERSION)?;
         db.pragma_update(None, "locking_mode", "normal")?;
+        db.pragma_update(None, "journal_mode", "wal")?;
         // The lock goes with the next look into the file.
-        db.pragma_update(None, "journal_mode", "wal")
+        version(&db).map(drop)
     };
     fill().map_err(trouble)?;
     Ok(db)
