@@ -117,6 +117,7 @@ fn refuse(shape: &Shape, make: &dyn Fn() -> Sandbox, args: &[&str], fault: &Faul
         |line: &String| Fault { call: Call { line: line.clone(), ..fault.call.clone() }, ..fault.clone() };
     if injected.as_ref().map(hit).is_some_and(|hit| !hit.is_fair(&sandbox)) {
         // What else runs on this machine changes the numbers of calls: it was another one.
+        sandbox.file("damaged-on-purpose", "");
         return false;
     }
     aftermath::is_civil(output.code, &output.stderr);
