@@ -12,8 +12,8 @@ use std::{
 /// While this lives, SIGCHLD does not reach the thread that made it, which reads it instead. Another thread that lets it
 /// in may get it first: a handler has to be there as well.
 pub(crate) struct ChildSignal {
-    queue: File,
-    before: libc::sigset_t,
+    /// Where the kernel gives none, the handler is all there is.
+    queue: Option<(File, libc::sigset_t)>,
 }
 
 impl ChildSignal {
@@ -27,11 +27,11 @@ impl ChildSignal {
             libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
             let fd = libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
             if fd < 0 {
-                return Err(io::Error::last_os_error());
+                return Ok(Self { queue: None });
             }
             let queue = OwnedFd::from_raw_fd(fd).into();
             match libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr()) {
-                0 => Ok(Self { queue, before: before.assume_init() }),
+                0 => Ok(Self { queue: Some((queue, before.assume_init())) }),
                 error => Err(io::Error::from_raw_os_error(error)),
             }
         }
@@ -39,20 +39,22 @@ impl ChildSignal {
 
     /// Readable when a child has ended.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.queue.as_fd())
+        self.queue.as_ref().map(|(queue, _)| queue.as_fd())
     }
 
     /// Takes the signal, if it was sent.
     pub(crate) fn take(&mut self) -> bool {
         let mut information = [0; size_of::<libc::signalfd_siginfo>()];
-        matches!(self.queue.read(&mut information), Ok(1..))
+        self.queue.as_mut().is_some_and(|(queue, _)| matches!(queue.read(&mut information), Ok(1..)))
     }
 }
 
 impl Drop for ChildSignal {
     #[expect(unsafe_code, reason = "no safe interface sets the mask of a thread")]
     fn drop(&mut self) {
-        // SAFETY: the set is initialised, and the old one is not asked for.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, ptr::null_mut()) };
+        if let Some((_, before)) = &self.queue {
+            // SAFETY: the set is initialised, and the old one is not asked for.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, ptr::from_ref(before), ptr::null_mut()) };
+        }
     }
 }

@@ -60,17 +60,17 @@ impl Drop for Interruptible {
 /// Does `work` while no signal reaches this thread. Threads that begin meanwhile never get one: a signal that is answered
 /// by a thread which waits for something else would wake two instead of one.
 pub fn without_signals<T>(work: impl FnOnce() -> T) -> T {
-    masked(libc::sigfillset, work)
+    masked(libc::SIG_BLOCK, None, work)
 }
 
-/// Does `work` while every signal reaches this thread: what is started meanwhile gets all of them, too.
-pub(crate) fn with_signals<T>(work: impl FnOnce() -> T) -> T {
-    masked(libc::sigemptyset, work)
+/// Does `work` while SIGCHLD reaches this thread: what is started meanwhile gets it, too.
+pub(crate) fn with_child_signal<T>(work: impl FnOnce() -> T) -> T {
+    masked(libc::SIG_UNBLOCK, Some(libc::SIGCHLD), work)
 }
 
-/// Does `work` while the signals in the set that `fill` makes are kept from this thread, and no others.
+/// Does `work` while a signal, or all of them, are kept from this thread or reach it, as `how` says.
 #[expect(unsafe_code, reason = "no safe interface sets the mask of a thread")]
-fn masked<T>(fill: unsafe extern "C" fn(*mut libc::sigset_t) -> libc::c_int, work: impl FnOnce() -> T) -> T {
+fn masked<T>(how: libc::c_int, signal: Option<libc::c_int>, work: impl FnOnce() -> T) -> T {
     /// What was let in before is let in again, also when `work` panics.
     struct Before(libc::sigset_t);
 
@@ -85,8 +85,14 @@ fn masked<T>(fill: unsafe extern "C" fn(*mut libc::sigset_t) -> libc::c_int, wor
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: both sets are initialised before they are read.
     let _before = unsafe {
-        fill(set.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), before.as_mut_ptr());
+        match signal {
+            None => libc::sigfillset(set.as_mut_ptr()),
+            Some(signal) => {
+                libc::sigemptyset(set.as_mut_ptr());
+                libc::sigaddset(set.as_mut_ptr(), signal)
+            }
+        };
+        libc::pthread_sigmask(how, set.as_ptr(), before.as_mut_ptr());
         Before(before.assume_init())
     };
     work()

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Mask, Sink, files::as_before, signals::with_signals};
+use crate::{Mask, Sink, files::as_before, signals::with_child_signal};
 
 /// Variables that all processes of a run have, brought into the kernel's form once.
 #[derive(Debug, Clone, Default)]
@@ -124,7 +124,7 @@ pub fn run_to_end(program: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) 
         command.env_remove(name);
     }
     command.args(args).current_dir(cwd).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    as_before(|| with_signals(|| command.spawn()))?.wait_with_output()
+    as_before(|| with_child_signal(|| command.spawn()))?.wait_with_output()
 }
 
 /// The path of `program` by the directories of `path` (the value of `PATH`).

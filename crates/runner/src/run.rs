@@ -218,7 +218,9 @@ impl Run<'_> {
             {
                 attempts.extend(self.attempt(queues, node)?);
             }
-            self.flush(queues)?;
+            if !attempts.is_empty() || !queues.only_spawned() {
+                self.flush(queues)?;
+            }
             if attempts.is_empty() {
                 // What failed before it began makes room, too.
                 self.release(queues)?;

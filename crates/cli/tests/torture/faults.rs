@@ -63,7 +63,8 @@ impl Fault {
         let is_dir = Path::new(path).is_dir()
             || path.starts_with(sandbox.root().to_str().unwrap()) && !path.contains(".jsonl");
         match &*self.call.name {
-            "close" => !is_dir,
+            // Of a process that is gone by now, too.
+            "close" => !is_dir && !path.starts_with("/proc"),
             "openat" => self.error != "EINTR" || !line.contains("O_DIRECTORY"),
             _ => true,
         }
@@ -288,7 +289,7 @@ fn a_node_whose_output_could_not_be_read_is_never_started() {
 }
 
 #[test]
-fn a_pipe_that_can_not_be_made_beforehand_is_made_when_it_is_needed() {
+fn a_pipe_that_can_not_be_made_beforehand_is_no_failure() {
     let (name, parts) = PIPE;
     let Some((sandbox, output)) = refused("ENOMEM", name, parts) else { return };
     assert_eq!(output.code, 0, "{output:?}");

@@ -81,6 +81,8 @@ pub(super) struct SimExecutor {
     going: Vec<Going>,
     waiting: BTreeMap<NodeIx, NodeCompleted>,
     waits: u32,
+    /// How many nodes were spawned of which the log does not tell.
+    untold: usize,
 }
 
 /// A run of a dozen nodes that waits more often than that does not come to an end.
@@ -103,6 +105,7 @@ impl SimExecutor {
             going: Vec::new(),
             waiting: BTreeMap::new(),
             waits: 0,
+            untold: 0,
         }
     }
 
@@ -297,6 +300,7 @@ impl Execute for SimExecutor {
             pid: 1000 + number,
             program: "sim".into(),
         };
+        self.untold += 1;
         emitted.push(Emitted::Event(spawned.into()));
         let round = self.pipe.node(node).rounds().map(|_| goes_on.map_or(1, |goes_on| goes_on.iteration));
         emitted.extend(round.map(|round| self.round(node, number, round)));
@@ -352,6 +356,7 @@ impl Execute for SimExecutor {
     fn appended(&mut self, lines: &[u8]) {
         let world = self.world.borrow();
         world.law(world.disk.bytes.ends_with(lines), "what is shown is in the log");
+        self.untold -= String::from_utf8_lossy(lines).matches(r#""type":"node.spawned""#).count();
     }
 
     fn drain(&mut self, _: Duration) {}
@@ -359,6 +364,9 @@ impl Execute for SimExecutor {
     fn wait(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
         self.waits += 1;
         self.world.borrow().law(self.waits < MOST_WAITS, "every run comes to its end");
+        let is_short = timeout.is_some_and(|timeout| timeout <= Duration::from_millis(5));
+        let is_told = self.untold == 0 || is_short;
+        self.world.borrow().law(is_told, "that a node was spawned is told within five milliseconds");
         self.world.borrow_mut().may_die();
         let now = self.now();
         let of_sync = self.world.borrow().sync.due(now);
