@@ -30,9 +30,6 @@ mod start;
 const WORTH_WAITING: u64 = 100;
 /// How long hooks that look at each event may take for the last ones.
 const LAST_LINES: Duration = Duration::from_millis(50);
-/// How long the event that a node was spawned may wait for another one to be written with. What it tells, resume finds out
-/// without it; a short node has ended by then.
-const LINGER: Duration = Duration::from_millis(5);
 /// How much of a node's capture a condition can see.
 const MOST_CAPTURE: usize = 64 * 1024;
 
@@ -123,21 +120,11 @@ struct Queues {
     visible: Visible,
     /// Recorded, not written yet.
     batch: Vec<Recorded>,
-    /// The batch waits for more.
-    lingers: bool,
     emitted: Vec<Emitted>,
     stop: Option<Stop>,
     /// How it ends is decided.
     closed: bool,
     since: Duration,
-}
-
-impl Queues {
-    /// Whether all that is to be written is that nodes were spawned.
-    fn only_spawned(&self) -> bool {
-        !self.batch.is_empty()
-            && self.batch.iter().all(|record| matches!(record.event, Event::NodeSpawned(_)))
-    }
 }
 
 impl Run<'_> {
@@ -164,7 +151,6 @@ impl Run<'_> {
             identities: Identities::new(&pipe, self.roster.commands.clone()),
             visible: Visible::new(pipe.nodes().len()),
             batch: Vec::new(),
-            lingers: false,
             emitted: Vec::new(),
             stop: None,
             closed: false,
@@ -187,10 +173,7 @@ impl Run<'_> {
         loop {
             self.release(queues)?;
             self.start_ready(queues)?;
-            queues.lingers = !queues.lingers && queues.only_spawned();
-            if !queues.lingers {
-                self.flush(queues)?;
-            }
+            self.flush(queues)?;
             if self.is_done(queues) {
                 return self.finish(queues);
             }
@@ -218,9 +201,7 @@ impl Run<'_> {
             {
                 attempts.extend(self.attempt(queues, node)?);
             }
-            if !attempts.is_empty() || !queues.only_spawned() {
-                self.flush(queues)?;
-            }
+            self.flush(queues)?;
             if attempts.is_empty() {
                 // What failed before it began makes room, too.
                 self.release(queues)?;
@@ -256,9 +237,8 @@ impl Run<'_> {
             Some(_) => self.waiting().into_iter().filter_map(|(_, left)| left).min(),
             None => None,
         };
-        let linger = queues.lingers.then_some(LINGER);
-        let retry = retry.filter(|_| queues.stop.is_none());
-        let timeout = [retry, over, tick, asked, linger].into_iter().flatten().min();
+        let timeout =
+            [retry.filter(|_| queues.stop.is_none()), over, tick, asked].into_iter().flatten().min();
         self.execute.wait(timeout, &mut queues.emitted).map_err(hooks::trouble)?;
         self.take_emitted(queues)?;
         self.expire(queues)?;
@@ -392,7 +372,6 @@ impl Run<'_> {
         self.observer.wrote(&queues.batch, self.log.last_batch(), &self.state);
         self.execute.appended(self.log.last_batch());
         queues.batch.clear();
-        queues.lingers = false;
         Ok(())
     }
 
