@@ -53,10 +53,9 @@ impl Fault {
         ["fdatasync", "write"].contains(&&*self.call.name) && line.contains("/events.jsonl>")
     }
 
-    /// Whether the system may do so. The standard library takes it for granted that a directory's stream can be closed,
+    /// Whether the system may do so to the call of that line. The standard library takes it for granted that a directory's stream can be closed,
     /// and that nothing interrupts it as it is opened; so it is.
-    fn is_fair(&self, sandbox: &Sandbox) -> bool {
-        let line = &self.call.line;
+    fn is_fair(&self, line: &str, sandbox: &Sandbox) -> bool {
         let path =
             line.split_once('<').and_then(|(_, rest)| Some(rest.split_once('>')?.0)).unwrap_or_default();
         // Runs of the sandbox before have other names.
@@ -97,7 +96,7 @@ fn faults(shape: &Shape, make: &dyn Fn() -> Sandbox, args: &[&str]) -> Vec<Fault
             let errors =
                 errors.iter().find(|(name, _)| *name == call.name).map_or(&[][..], |(_, errors)| errors);
             let each = errors.iter().map(|error| Fault { call: call.clone(), error, whose });
-            faults.extend(each.filter(|fault| fault.is_fair(&calm)));
+            faults.extend(each.filter(|fault| fault.is_fair(&fault.call.line, &calm)));
         }
     }
     faults
@@ -114,9 +113,7 @@ fn inject(sandbox: &Sandbox, fault: &Fault, args: &[&str]) -> (Output, Option<St
 fn refuse(shape: &Shape, make: &dyn Fn() -> Sandbox, args: &[&str], fault: &Fault) -> bool {
     let sandbox = make();
     let (output, injected) = inject(&sandbox, fault, args);
-    let hit =
-        |line: &String| Fault { call: Call { line: line.clone(), ..fault.call.clone() }, ..fault.clone() };
-    if injected.as_ref().map(hit).is_some_and(|hit| !hit.is_fair(&sandbox)) {
+    if injected.as_deref().is_some_and(|line| !fault.is_fair(line, &sandbox)) {
         // What else runs on this machine changes the numbers of calls: it was another one.
         sandbox.file("damaged-on-purpose", "");
         return false;
