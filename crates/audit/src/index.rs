@@ -213,8 +213,8 @@ fn build(
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
             .map(|count| count == 0)
     };
-    let db = match own(path).and_then(|db| Ok((version(&db)?, is_empty(&db)?, db))) {
-        Ok((_, true, db)) => db,
+    let db = match own(path).and_then(|db| Ok((is_empty(&db)?, db))) {
+        Ok((true, db)) => db,
         Ok(_) => {
             remove(path)?;
             own(path).map_err(trouble)?
