@@ -100,8 +100,7 @@ fn is_meant(name: &[u8], ending: &str) -> bool {
 /// The queue of a directory that nothing can come into unheard.
 fn watch(directory: &Directory) -> rustix::io::Result<OwnedFd> {
     let fd = directory.as_fd();
-    let kind = fstatfs(fd)?.f_type;
-    if !LOCAL.iter().any(|local| i128::from(*local) == i128::from(kind)) {
+    if !u32::try_from(fstatfs(fd)?.f_type).is_ok_and(|kind| LOCAL.contains(&kind)) {
         return Err(Errno::NOTSUP);
     }
     let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
+    mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -60,42 +61,64 @@ impl Drop for Interruptible {
 /// Does `work` while no signal reaches this thread. Threads that begin meanwhile never get one: a signal that is answered
 /// by a thread which waits for something else would wake two instead of one.
 pub fn without_signals<T>(work: impl FnOnce() -> T) -> T {
-    masked(libc::SIG_BLOCK, None, work)
+    let _mask = SignalMask::set(libc::SIG_BLOCK, &all());
+    work()
 }
 
 /// Does `work` while SIGCHLD reaches this thread: what is started meanwhile gets it, too.
 pub(crate) fn with_child_signal<T>(work: impl FnOnce() -> T) -> T {
-    masked(libc::SIG_UNBLOCK, Some(libc::SIGCHLD), work)
+    let _mask = SignalMask::set(libc::SIG_UNBLOCK, &only(libc::SIGCHLD));
+    work()
 }
 
-/// Does `work` while a signal, or all of them, are kept from this thread or reach it, as `how` says.
-#[expect(unsafe_code, reason = "no safe interface sets the mask of a thread")]
-fn masked<T>(how: libc::c_int, signal: Option<libc::c_int>, work: impl FnOnce() -> T) -> T {
-    /// What was let in before is let in again, also when `work` panics.
-    struct Before(libc::sigset_t);
-
-    impl Drop for Before {
-        fn drop(&mut self) {
-            // SAFETY: the set is initialised, and the old one is not asked for.
-            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
-        }
+#[expect(unsafe_code, reason = "no safe interface makes a set of signals")]
+fn all() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the call initialises the set.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
     }
+}
 
-    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both sets are initialised before they are read.
-    let _before = unsafe {
-        match signal {
-            None => libc::sigfillset(set.as_mut_ptr()),
-            Some(signal) => {
-                libc::sigemptyset(set.as_mut_ptr());
-                libc::sigaddset(set.as_mut_ptr(), signal)
-            }
+/// The set of one signal.
+#[expect(unsafe_code, reason = "no safe interface makes a set of signals")]
+pub(crate) fn only(signal: libc::c_int) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the first call initialises the set.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        set.assume_init()
+    }
+}
+
+/// While this lives, some signals are kept from the thread that made it, or reach it; then all is as before, also when
+/// that thread panics.
+pub(crate) struct SignalMask {
+    before: libc::sigset_t,
+}
+
+impl SignalMask {
+    /// Keeps the signals of `set` from this thread or lets them in, as `how` says.
+    #[expect(unsafe_code, reason = "no safe interface sets the mask of a thread")]
+    pub(crate) fn set(how: libc::c_int, set: &libc::sigset_t) -> Self {
+        let mut before = MaybeUninit::uninit();
+        // SAFETY: the set is initialised, and the call initialises the other one.
+        let before = unsafe {
+            libc::pthread_sigmask(how, ptr::from_ref(set), before.as_mut_ptr());
+            before.assume_init()
         };
-        libc::pthread_sigmask(how, set.as_ptr(), before.as_mut_ptr());
-        Before(before.assume_init())
-    };
-    work()
+        Self { before }
+    }
+}
+
+impl Drop for SignalMask {
+    #[expect(unsafe_code, reason = "no safe interface sets the mask of a thread")]
+    fn drop(&mut self) {
+        // SAFETY: the set is initialised, and the old one is not asked for.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, ptr::null_mut()) };
+    }
 }
 
 /// Wakes the supervisor's wait from any thread.
@@ -124,7 +147,7 @@ impl Signals {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        let (child, child_signal) = (Arc::default(), ChildSignal::new()?);
+        let (child, child_signal) = (Arc::default(), ChildSignal::new());
         let mut signals =
             Self { reader, writer, child, child_signal, others: Vec::new(), registered: Vec::new() };
         let child = Arc::clone(&signals.child);
@@ -157,7 +180,7 @@ impl Signals {
     }
 
     /// Takes in what one of [`Self::fds`] has to say: it is that one that is readable.
-    pub(crate) fn take_in(&mut self, place: usize) {
+    pub(crate) fn take_in(&self, place: usize) {
         if place > 0 {
             if self.child_signal.take() {
                 self.child.store(true, Ordering::Relaxed);
@@ -165,7 +188,7 @@ impl Signals {
             return;
         }
         let mut bytes = [0; 64];
-        while matches!(self.reader.read(&mut bytes), Ok(64)) {}
+        while matches!((&self.reader).read(&mut bytes), Ok(64)) {}
     }
 
     pub(crate) fn child_ended(&self) -> bool {

@@ -102,7 +102,7 @@ pub struct Supervisor {
     children: BTreeMap<Token, Box<Child>>,
     by_pid: FxHashMap<Pid, Token>,
     kin: Kin,
-    /// Since the last child ended none was started, and none was there that was not.
+    /// The kernel has said that this process has no child, and none was started since.
     childless: bool,
     launcher: Launcher,
     signals: Signals,
@@ -259,7 +259,7 @@ impl Supervisor {
     }
 
     /// The children with output to be read. Signals are taken in.
-    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<Vec<Token>> {
+    fn poll(&self, timeout: Option<Duration>) -> io::Result<Vec<Token>> {
         let timeout =
             timeout.map(|t| Timespec::try_from(t).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 }));
         let mut fds: Vec<PollFd<'_>> =
@@ -285,8 +285,7 @@ impl Supervisor {
             .map(|(_, owner)| owner)
             .collect();
         readable.dedup();
-        let heard: Vec<usize> = (0..signals).filter(|place| is_ready(&fds[*place])).collect();
-        heard.into_iter().for_each(|place| self.signals.take_in(place));
+        (0..signals).filter(|place| is_ready(&fds[*place])).for_each(|place| self.signals.take_in(place));
         Ok(readable)
     }
 
