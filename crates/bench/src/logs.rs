@@ -8,9 +8,9 @@ use std::{
 };
 
 use omne_events::{
-    AgentTool, Chain, Digest, Durability, Event, IdGen, LockedLog, LogWriter, Medium, NodeCompleted, NodeId,
-    NodeKind, NodeSpawned, NodeStarted, OpenError, PipeCompleted, PipeName, PipeStarted, RunId, Syncer,
-    Timestamp,
+    AgentTool, Chain, DefinitionText, Digest, Durability, Event, IdGen, LockedLog, LogWriter, Medium,
+    NodeCompleted, NodeId, NodeKind, NodeSpawned, NodeStarted, OpenError, PipeCompleted, PipeName,
+    PipeStarted, RunId, Syncer, Timestamp,
 };
 
 /// When each made run began, in milliseconds since 1970.
@@ -185,7 +185,7 @@ fn started(nodes: u64) -> Result<PipeStarted, Box<dyn Error>> {
         pipe: "made".into(),
         version: Some(1),
         definition_sha256: Some(Digest::of(&definition)),
-        definition: Some(serde_json::value::RawValue::from_string(definition)?),
+        definition: Some(DefinitionText::new(definition)),
         inputs: Vec::new(),
         jobs: Some(2),
         workspace: None,

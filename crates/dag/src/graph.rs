@@ -31,6 +31,48 @@ pub struct Graph {
     order: Vec<NodeIx>,
 }
 
+/// What each node depends on, added node by node, each target once.
+#[derive(Debug, Clone)]
+pub struct Dependencies(Edges);
+
+impl Dependencies {
+    /// Those of no node, with room for those of `nodes` nodes, `all` in all.
+    pub fn with_capacity(nodes: usize, all: usize) -> Self {
+        let mut starts = Vec::with_capacity(nodes + 1);
+        starts.push(0);
+        Self(Edges { starts, targets: Vec::with_capacity(all) })
+    }
+
+    /// Adds that `node` depends on `target`.
+    ///
+    /// # Panics
+    /// When something was added for a node after it.
+    pub fn add(&mut self, node: NodeIx, target: NodeIx) {
+        assert!(self.0.starts.len() <= node.place() + 2, "dependencies are added node by node");
+        self.extend_to(node.place() + 1);
+        self.0.targets.push(target);
+        *self.0.starts.last_mut().expect("it was extended") += 1;
+    }
+
+    /// Makes it `nodes` nodes at least: further ones depend on nothing.
+    pub fn extend_to(&mut self, nodes: usize) {
+        let Edges { starts, targets } = &mut self.0;
+        starts.resize(starts.len().max(nodes + 1), NodeIx::new(targets.len()).0);
+    }
+}
+
+impl<List: IntoIterator<Item = NodeIx>> FromIterator<List> for Dependencies {
+    /// A list for each node.
+    fn from_iter<Lists: IntoIterator<Item = List>>(lists: Lists) -> Self {
+        let mut all = Self::with_capacity(0, 0);
+        for (place, list) in lists.into_iter().enumerate() {
+            all.extend_to(place + 1);
+            list.into_iter().for_each(|target| all.add(NodeIx::new(place), target));
+        }
+        all
+    }
+}
+
 /// Targets of all nodes in one array; those of node `i` from `starts[i]` to `starts[i + 1]`.
 #[derive(Debug, Clone)]
 struct Edges {
@@ -42,17 +84,6 @@ impl Edges {
     fn of(&self, node: NodeIx) -> &[NodeIx] {
         let place = node.place();
         &self.targets[self.starts[place] as usize..self.starts[place + 1] as usize]
-    }
-
-    fn new(lists: &[Vec<NodeIx>]) -> Self {
-        let mut starts = Vec::with_capacity(lists.len() + 1);
-        let mut targets = Vec::with_capacity(lists.iter().map(Vec::len).sum());
-        for list in lists {
-            starts.push(NodeIx::new(targets.len()).0);
-            targets.extend_from_slice(list);
-        }
-        starts.push(NodeIx::new(targets.len()).0);
-        Self { starts, targets }
     }
 
     fn reversed(&self) -> Self {
@@ -79,18 +110,17 @@ impl Edges {
 }
 
 impl Graph {
-    /// The graph in which node `i` depends on `dependencies[i]`, each named once.
+    /// The graph of these dependencies.
     ///
     /// # Errors
     /// Every ring of nodes that has no node in common with an earlier one.
-    pub fn new(dependencies: &[Vec<NodeIx>]) -> Result<Self, Vec<Cycle>> {
-        let dependencies = Edges::new(dependencies);
+    pub fn new(Dependencies(dependencies): Dependencies) -> Result<Self, Vec<Cycle>> {
         let dependents = dependencies.reversed();
         let nodes = dependents.starts.len() - 1;
         let mut missing: Vec<u32> =
             (0..nodes).map(|place| NodeIx::new(dependencies.of(NodeIx::new(place)).len()).0).collect();
-        let mut order: Vec<NodeIx> =
-            (0..nodes).filter(|&place| missing[place] == 0).map(NodeIx::new).collect();
+        let mut order = Vec::with_capacity(nodes);
+        order.extend((0..nodes).filter(|&place| missing[place] == 0).map(NodeIx::new));
         let mut next = 0;
         while let Some(&node) = order.get(next) {
             next += 1;
@@ -214,6 +244,10 @@ pub(crate) mod tests {
         edges.iter().map(|list| list.iter().copied().map(NodeIx::new).collect()).collect()
     }
 
+    pub(crate) fn of(lists: &[Vec<NodeIx>]) -> Dependencies {
+        lists.iter().cloned().collect()
+    }
+
     /// Random acyclic dependencies: a node may depend on earlier ones only.
     pub(crate) fn any_dag(most: usize) -> impl Strategy<Value = Vec<Vec<NodeIx>>> {
         proptest::collection::vec(proptest::collection::vec(any::<proptest::sample::Index>(), 0..4), 1..most)
@@ -233,19 +267,19 @@ pub(crate) mod tests {
 
     #[test]
     fn a_ring_is_named_whole() {
-        let cycles = Graph::new(&lists(&[&[2], &[0], &[1], &[0]])).unwrap_err();
+        let cycles = Graph::new(of(&lists(&[&[2], &[0], &[1], &[0]]))).unwrap_err();
         assert_eq!(cycles, [Cycle(lists(&[&[0, 2, 1]]).remove(0))]);
     }
 
     #[test]
     fn every_separate_ring_is_found() {
-        let cycles = Graph::new(&lists(&[&[1], &[0], &[3], &[2], &[]])).unwrap_err();
+        let cycles = Graph::new(of(&lists(&[&[1], &[0], &[3], &[2], &[]]))).unwrap_err();
         assert_eq!(cycles.len(), 2);
     }
 
     #[test]
     fn layers_are_the_longest_way_from_a_root() {
-        let graph = Graph::new(&lists(&[&[], &[0], &[0, 1], &[]])).unwrap();
+        let graph = Graph::new(of(&lists(&[&[], &[0], &[0, 1], &[]]))).unwrap();
         assert_eq!(graph.layers(), [0, 1, 2, 0]);
     }
 
@@ -253,14 +287,14 @@ pub(crate) mod tests {
     fn a_chain_of_a_million_nodes_needs_no_stack() {
         let chain: Vec<Vec<NodeIx>> =
             (0..1_000_000usize).map(|i| i.checked_sub(1).map(NodeIx::new).into_iter().collect()).collect();
-        let graph = Graph::new(&chain).unwrap();
+        let graph = Graph::new(of(&chain)).unwrap();
         assert_eq!(graph.descendants([NodeIx::new(0)]).iter().filter(|d| **d).count(), 999_999);
     }
 
     proptest! {
         #[test]
         fn the_order_puts_each_node_after_its_dependencies(lists in any_dag(40)) {
-            let graph = Graph::new(&lists).unwrap();
+            let graph = Graph::new(of(&lists)).unwrap();
             let mut at = vec![0; graph.len()];
             for (position, node) in graph.order().iter().enumerate() {
                 at[node.place()] = position;
@@ -280,7 +314,7 @@ pub(crate) mod tests {
             if from < to && !lists[from].contains(&NodeIx::new(to)) {
                 lists[from].push(NodeIx::new(to));
             }
-            if let Err(cycles) = Graph::new(&lists) {
+            if let Err(cycles) = Graph::new(of(&lists)) {
                 prop_assert!(!cycles.is_empty());
                 for Cycle(ring) in cycles {
                     for (i, node) in ring.iter().enumerate() {

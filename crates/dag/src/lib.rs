@@ -6,6 +6,6 @@ mod graph;
 mod scheduler;
 mod trigger;
 
-pub use graph::{Cycle, Graph, NodeIx};
+pub use graph::{Cycle, Dependencies, Graph, NodeIx};
 pub use scheduler::{Fired, Scheduler, Standing};
 pub use trigger::{Ends, TriggerRule, Verdict};

@@ -158,7 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::graph::tests::{any_dag, lists};
+    use crate::graph::tests::{any_dag, lists, of};
 
     /// Lets every node that may start end as `outcome` says, and gives where all stand in the end.
     fn play(graph: &Graph, rules: &[TriggerRule], outcome: impl Fn(NodeIx) -> Standing) -> Vec<Standing> {
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_failure_blocks_only_what_depends_on_it() {
-        let graph = Graph::new(&lists(&[&[], &[0], &[1], &[]])).unwrap();
+        let graph = Graph::new(of(&lists(&[&[], &[0], &[1], &[]]))).unwrap();
         let standing = play(&graph, &[TriggerRule::AllSuccess; 4], |node| match node.place() {
             0 => Standing::Failed,
             _ => Standing::Completed,
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_skip_runs_down_all_success_and_stops_at_none_failed() {
-        let graph = Graph::new(&lists(&[&[], &[0], &[1]])).unwrap();
+        let graph = Graph::new(of(&lists(&[&[], &[0], &[1]]))).unwrap();
         let rules = [TriggerRule::AllSuccess, TriggerRule::AllSuccess, TriggerRule::NoneFailed];
         let standing = play(&graph, &rules, |node| match node.place() {
             0 => Standing::Skipped,
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn one_success_starts_before_its_other_dependencies_end() {
-        let graph = Graph::new(&lists(&[&[], &[], &[0, 1]])).unwrap();
+        let graph = Graph::new(of(&lists(&[&[], &[], &[0, 1]]))).unwrap();
         let rules = vec![TriggerRule::OneSuccess; 3];
         let mut fired = Vec::new();
         let mut scheduler = Scheduler::new(&graph, rules, |_| None, &mut fired);
@@ -217,7 +217,7 @@ mod tests {
             (lists, rules) in any_dag(30).prop_flat_map(|lists| { let n = lists.len(); (Just(lists), any_rules(n)) }),
             outcomes in proptest::collection::vec(0..3u8, 30),
         ) {
-            let graph = Graph::new(&lists).unwrap();
+            let graph = Graph::new(of(&lists)).unwrap();
             let outcome = |node: NodeIx| match outcomes[node.place()] {
                 0 => Standing::Failed,
                 1 => Standing::Skipped,
@@ -246,7 +246,7 @@ mod tests {
             lists in any_dag(30), outcomes in proptest::collection::vec(any::<bool>(), 30),
             cut in any::<proptest::sample::Index>(),
         ) {
-            let graph = Graph::new(&lists).unwrap();
+            let graph = Graph::new(of(&lists)).unwrap();
             let rules = vec![TriggerRule::AllSuccess; graph.len()];
             let outcome = |node: NodeIx| if outcomes[node.place()] { Standing::Completed } else { Standing::Failed };
             let mut fired = Vec::new();

@@ -10,7 +10,7 @@ mod templates;
 use std::{num::NonZeroU32, ops::Range, sync::Arc};
 
 use omne_dag::NodeIx;
-use omne_events::{PipeName, WorkspaceMode};
+use omne_events::{DefinitionText, PipeName, WorkspaceMode};
 use smol_str::SmolStr;
 
 use crate::{
@@ -90,12 +90,55 @@ const PIPE_KEYS: &[&str] = &[
     "nodes",
 ];
 
-/// What later checks need of a node that it does not need itself.
-struct Draft {
-    id_at: Span,
-    depends_on: Box<[Spanned<SmolStr>]>,
-    when_at: Option<Span>,
-    names: Vec<Use>,
+/// What later checks need of the nodes that they do not need themselves. In lists of all of them, in their order: there
+/// may be 100,000, most of them with little of it.
+#[derive(Default)]
+struct Drafts {
+    /// Where each id stands; of a node without, where that begins.
+    ids_at: Vec<Span>,
+    dependencies: Vec<Dependency>,
+    /// The names of all dependencies, one after the other.
+    dependency_names: String,
+    conditions_at: Vec<(NodeIx, Span)>,
+    uses: Vec<(NodeIx, Use)>,
+}
+
+/// A name in a node's `depends_on`.
+struct Dependency {
+    of: NodeIx,
+    at: Span,
+    /// Where it ends among the names of all; it begins where the one before it ends.
+    name_end: u32,
+}
+
+impl Drafts {
+    /// How many nodes there are.
+    fn len(&self) -> usize {
+        self.ids_at.len()
+    }
+
+    fn depend(&mut self, of: NodeIx, on: Spanned<&str>) {
+        self.dependency_names.push_str(on.value);
+        // A pipe file has at most 32 MiB.
+        let name_end = u32::try_from(self.dependency_names.len()).unwrap_or(u32::MAX);
+        self.dependencies.push(Dependency { of, at: on.at, name_end });
+    }
+
+    /// What each node depends on, node by node and as it was written.
+    fn dependencies(&self) -> impl Iterator<Item = (NodeIx, Spanned<&str>)> {
+        let mut from = 0;
+        self.dependencies.iter().map(move |dependency| {
+            let name = from..dependency.name_end as usize;
+            from = name.end;
+            (dependency.of, Spanned { at: dependency.at, value: &self.dependency_names[name] })
+        })
+    }
+
+    /// Where the node's condition stands, or else its id.
+    fn condition_at(&self, node: NodeIx) -> Span {
+        let found = self.conditions_at.binary_search_by_key(&node, |(node, _)| *node);
+        found.map_or(self.ids_at[node.place()], |found| self.conditions_at[found].1)
+    }
 }
 
 /// The nodes as far as they could be read, by place and by id.
@@ -106,14 +149,14 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Finds the ids that were there before, too.
-    fn new(nodes: &'a [Option<Node>], drafts: &[Draft], faults: &mut Faults) -> Self {
+    fn new(nodes: &'a [Option<Node>], drafts: &Drafts, faults: &mut Faults) -> Self {
         let mut names = Self { nodes, index: Index::default() };
-        for (place, draft) in drafts.iter().enumerate() {
-            let Some(node) = &nodes[place] else { continue };
+        for (place, node) in nodes.iter().enumerate() {
+            let Some(node) = node else { continue };
             if !names.index.insert(NodeIx::new(place), |node| id(nodes, node)) {
                 let message = format!("a node with the id `{}` was there before", node.id);
                 faults
-                    .add(Code::DuplicateId, draft.id_at, message)
+                    .add(Code::DuplicateId, drafts.ids_at[place], message)
                     .with_help("ids are unique: rename one of them");
             }
         }
@@ -185,7 +228,7 @@ struct Nodes<'a> {
     source: &'a Source,
     lookup: &'a dyn Lookup,
     faults: Faults,
-    drafts: Vec<Draft>,
+    drafts: Drafts,
     /// `None` when the id is missing or misspelt.
     nodes: Vec<Option<Node>>,
     /// Whether there are more than there may be.
@@ -202,7 +245,7 @@ impl<'a> Nodes<'a> {
             source,
             lookup,
             faults: Faults::default(),
-            drafts: Vec::new(),
+            drafts: Drafts::default(),
             nodes: Vec::new(),
             too_many: false,
             json: String::new(),
@@ -222,8 +265,7 @@ impl<'a> Nodes<'a> {
         let from = place(&self.json);
         tree.write_json(&mut self.json);
         self.places.push(from..place(&self.json));
-        let (draft, node) = node::draft(tree, self.source, self.lookup, &mut self.faults);
-        self.drafts.push(draft);
+        let node = node::read(tree, self.source, self.lookup, &mut self.drafts, &mut self.faults);
         self.nodes.push(node);
     }
 
@@ -253,7 +295,7 @@ fn read(mut tree: Tree<'_>, mut nodes: Nodes<'_>) -> (Option<Pipe>, Vec<Diagnost
 fn assemble(
     tree: &Tree<'_>,
     source: &Source,
-    (mut drafts, nodes): (Vec<Draft>, Vec<Option<Node>>),
+    (drafts, nodes): (Drafts, Vec<Option<Node>>),
     definition: Definition,
     faults: &mut Faults,
 ) -> Option<Pipe> {
@@ -272,13 +314,13 @@ fn assemble(
     let timeout = fields.duration("timeout", faults);
     let env = node::environment(&fields, faults);
     let inputs = inputs::declarations(&fields, faults);
-    if drafts.is_empty() {
+    if nodes.is_empty() {
         no_nodes(&fields, faults);
         return None;
     }
     let names = Names::new(&nodes, &drafts, faults);
-    let dependencies = graph::dependencies(&mut drafts, &names, faults);
-    let graph = graph::build(&drafts, &dependencies, &names, faults);
+    let dependencies = graph::dependencies(&drafts, &names, faults);
+    let graph = graph::build(dependencies, &drafts, &names, faults);
     templates::check(&drafts, graph.as_ref(), &names, &inputs, source, faults);
     let graph = graph?;
     graph::never_runs(&drafts, &graph, &names, faults);
@@ -374,7 +416,7 @@ fn definition(tree: &Tree<'_>, mut nodes: String, mut places: Vec<Range<u32>>) -
     nodes.push_str(&after);
     nodes.shrink_to_fit();
     places.shrink_to_fit();
-    Definition { json: nodes, nodes: places }
+    Definition { json: DefinitionText::new(nodes), nodes: places }
 }
 
 /// Where `needle` stands in the value that begins at `at`; the value's own place when it can't be found.

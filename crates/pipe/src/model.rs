@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, ops::Range, time::Duration};
 
 use omne_dag::{Graph, NodeIx, TriggerRule};
-use omne_events::{Digest, ErrorKind, NodeId, NodeKind, PipeName, WorkspaceMode};
+use omne_events::{DefinitionText, Digest, ErrorKind, NodeId, NodeKind, PipeName, WorkspaceMode};
 use serde_json::Value;
 use smol_str::SmolStr;
 
@@ -38,7 +38,7 @@ pub struct Pipe {
 /// The pipe as it was written, as one line of JSON.
 #[derive(Debug, Clone)]
 pub(crate) struct Definition {
-    pub(crate) json: String,
+    pub(crate) json: DefinitionText,
     /// Where each node stands in it.
     pub(crate) nodes: Vec<Range<u32>>,
 }
@@ -106,16 +106,20 @@ impl Pipe {
     }
     /// The whole definition as compact JSON: what `pipe.started` carries.
     pub fn definition(&self) -> &str {
-        &self.definition.json
+        self.definition.json.get()
+    }
+    /// The same, to be kept.
+    pub fn definition_text(&self) -> DefinitionText {
+        self.definition.json.clone()
     }
     /// The digest of [`Self::definition`].
     pub fn definition_sha256(&self) -> Digest {
-        Digest::of(&self.definition.json)
+        Digest::of(self.definition())
     }
     /// One node's definition as compact JSON.
     pub fn node_definition(&self, node: NodeIx) -> &str {
         let Range { start, end } = self.definition.nodes[node.place()];
-        &self.definition.json[start as usize..end as usize]
+        &self.definition()[start as usize..end as usize]
     }
 }
 

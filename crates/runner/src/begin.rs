@@ -16,7 +16,6 @@ use omne_hooks::{Config, Host as Hooks, Place};
 use omne_pipe::{Body, Node, Pipe, Values, input_variable};
 use omne_process::{BaseEnvironment, Directory, find_program, without_signals};
 use omne_replay::RunState;
-use serde_json::value::RawValue;
 
 use crate::{
     Anchor, Observer, Outcome, RunDir, RunError, Settings, Volume, WorkspaceError,
@@ -136,7 +135,7 @@ pub fn begin(
     let started = PipeStarted {
         pipe: pipe.name().as_str().into(),
         version: Some(pipe.version()),
-        definition: Some(raw(&pipe)?),
+        definition: Some(pipe.definition_text()),
         definition_sha256: Some(pipe.definition_sha256()),
         inputs: inputs.iter().map(|(key, value)| Input { key: key.clone(), value: value.clone() }).collect(),
         jobs: Some(u32::try_from(jobs).unwrap_or(u32::MAX)),
@@ -286,13 +285,6 @@ pub(crate) fn make_directories(run: &RunDir) -> Result<(), RunError> {
     let nodes = run.path.join("nodes");
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&nodes);
     made.map_err(|source| RunError::Io { verb: "make", path: nodes, source })
-}
-
-pub(crate) fn raw(pipe: &Pipe) -> Result<Box<RawValue>, RunError> {
-    let not_json = |error: serde_json::Error| {
-        RunError::System(format!("the definition has no JSON form: {error}"), None)
-    };
-    RawValue::from_string(pipe.definition().to_owned()).map_err(not_json)
 }
 
 pub(crate) fn jobs(options: &Options, pipe: &Pipe) -> usize {

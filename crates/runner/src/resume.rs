@@ -14,7 +14,7 @@ use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, 
 use crate::{
     Beginning, Options, RunDir, RunError, Volume,
     agents::{Programs, Roster, commands},
-    begin::{host, jobs, make_directories, raw},
+    begin::{host, jobs, make_directories},
     files, secrets, workspace,
 };
 
@@ -86,7 +86,7 @@ pub fn look_at(
     }
     let folded = LogReader::open(&run.log())
         .map_err(FoldError::Read)
-        .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}));
+        .and_then(|mut reader| fold(RunState::new(), &mut reader, None, &mut |_, _| {}));
     let folded = folded.map_err(|source| RunError::of_log(&run.id, source))?;
     Resumption::new(volume, run, folded.state, from, pipe)
 }
@@ -183,7 +183,7 @@ impl OwnedResumption {
         }
         let resumed = PipeResumed {
             resume: state.resumes() + 1,
-            definition: if changed { Some(raw(&pipe)?) } else { None },
+            definition: changed.then(|| pipe.definition_text()),
             definition_sha256: changed.then(|| pipe.definition_sha256()),
             plan,
             host: Some(host(options)),

@@ -37,7 +37,6 @@ use self::{
 use crate::{
     Observer, Options, Outcome, RunError, Settings, Volume,
     agents::{Programs, Roster},
-    begin::raw,
     run::Run,
 };
 
@@ -239,8 +238,9 @@ impl Simulation {
         let Scenario { pipe, jobs, .. } = &self.scenario;
         let world = &mut *self.world.borrow_mut();
         world.judge = Judge::new(pipe, *jobs);
-        let mut reader = LogReader::new(&*world.disk.bytes, "events.jsonl".as_ref());
-        let report = verify(&mut reader, Terms::default()).unwrap_or_else(|error| broken(error.to_string()));
+        let report =
+            verify(&mut LogReader::new(&*world.disk.bytes, "events.jsonl".as_ref()), Terms::default());
+        let report = report.unwrap_or_else(|error| broken(error.to_string()));
         if let Some(damage) = report.damage() {
             broken(format!("a crash leaves a log that is whole: line {}: {}", damage.line, damage.message));
         }
@@ -303,7 +303,7 @@ impl Simulation {
         PipeStarted {
             pipe: pipe.name().as_str().into(),
             version: Some(pipe.version()),
-            definition: raw(pipe).ok(),
+            definition: Some(pipe.definition_text()),
             definition_sha256: Some(pipe.definition_sha256()),
             inputs: Vec::new(),
             jobs: u32::try_from(self.scenario.jobs).ok(),

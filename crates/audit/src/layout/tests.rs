@@ -3,9 +3,7 @@ use omne_dag::NodeIx;
 use super::*;
 
 fn graph(lists: &[Vec<usize>]) -> Graph {
-    let lists: Vec<Vec<NodeIx>> =
-        lists.iter().map(|list| list.iter().copied().map(NodeIx::new).collect()).collect();
-    Graph::new(&lists).unwrap()
+    Graph::new(lists.iter().map(|list| list.iter().copied().map(NodeIx::new)).collect()).unwrap()
 }
 
 /// Dependencies on up to three earlier nodes, by a small generator.

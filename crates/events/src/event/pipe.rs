@@ -1,6 +1,8 @@
 //! Events about the whole run.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
@@ -58,6 +60,34 @@ pub struct Host {
     pub omne_version: String,
 }
 
+/// A pipe's definition as one line of JSON, shared with the pipe: that of 100,000 nodes has megabytes.
+#[derive(Debug, Clone)]
+pub struct DefinitionText(Arc<String>);
+
+impl DefinitionText {
+    /// Takes the text of a definition. An event can not be written with one that is no JSON.
+    pub fn new(json: String) -> Self {
+        Self(Arc::new(json))
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for DefinitionText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_str::<&RawValue>(&self.0).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for DefinitionText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self::new(Box::<str>::from(raw).into()))
+    }
+}
+
 /// The run began.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PipeStarted {
@@ -68,7 +98,7 @@ pub struct PipeStarted {
     pub version: Option<u64>,
     /// The whole pipe, as it was written; absent in logs of omne-cli 0.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub definition: Option<Box<RawValue>>,
+    pub definition: Option<DefinitionText>,
     /// The digest of the definition's bytes in this line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition_sha256: Option<Digest>,
@@ -136,7 +166,7 @@ pub struct PipeResumed {
     pub resume: u32,
     /// The definition from here on, when it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub definition: Option<Box<RawValue>>,
+    pub definition: Option<DefinitionText>,
     /// The digest of that definition's bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition_sha256: Option<Digest>,

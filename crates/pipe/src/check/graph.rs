@@ -1,57 +1,52 @@
 //! What depends on what.
 
-use omne_dag::{Graph, NodeIx, TriggerRule};
+use omne_dag::{Dependencies, Graph, NodeIx, TriggerRule};
 
-use super::{Draft, Names, SUGGESTIONS};
+use super::{Drafts, Names, SUGGESTIONS};
 use crate::{
     codes::Code,
-    fields::{Faults, suggest},
+    fields::{Faults, Spanned, suggest},
     model::Node,
 };
 
-/// Each node's dependencies, those that exist. Their names are not needed any more, and go.
-pub(super) fn dependencies(drafts: &mut [Draft], names: &Names<'_>, faults: &mut Faults) -> Vec<Vec<NodeIx>> {
+/// Each node's dependencies, those that exist.
+pub(super) fn dependencies(drafts: &Drafts, names: &Names<'_>, faults: &mut Faults) -> Dependencies {
     let mut suggestions = 0;
-    let mut all = Vec::with_capacity(drafts.len());
-    for (place, draft) in drafts.iter_mut().enumerate() {
-        let depends_on = std::mem::take(&mut draft.depends_on);
-        let mut found: Vec<NodeIx> = Vec::with_capacity(depends_on.len());
-        let name = names.of(NodeIx::new(place)).map_or("?", |node| node.id.as_str());
-        for dependency in &depends_on {
-            match names.find(dependency.value.as_str()) {
-                Some(target) if target.place() == place => {
-                    let message = format!("node `{name}` depends on itself");
-                    faults.add(Code::SelfDependency, dependency.at, message).with_help("remove it");
-                }
-                Some(target) if found.contains(&target) => {
-                    let message = format!("node `{name}` names `{}` twice", dependency.value.as_str());
-                    faults.add(Code::DuplicateDependency, dependency.at, message).with_help("once is enough");
-                }
-                Some(target) => found.push(target),
-                None => {
-                    let message = format!(
-                        "node `{name}` depends on `{}`, which does not exist",
-                        dependency.value.as_str()
-                    );
-                    let fault = faults.add(Code::UnknownDependency, dependency.at, message);
-                    suggestions += 1;
-                    let near = (suggestions <= SUGGESTIONS)
-                        .then(|| suggest(dependency.value.as_str(), names.ids().filter(|id| *id != name)));
-                    if let Some(near) = near.flatten() {
-                        fault.with_help(format!("did you mean `{near}`?"));
-                    }
+    let mut all = Dependencies::with_capacity(drafts.len(), drafts.dependencies.len());
+    // Who named each node last: one node may depend on all others.
+    let mut named_by = vec![None; drafts.len()];
+    for (node, Spanned { at, value: wanted }) in drafts.dependencies() {
+        let name = names.of(node).map_or("?", |node| node.id.as_str());
+        match names.find(wanted) {
+            Some(target) if target == node => {
+                let message = format!("node `{name}` depends on itself");
+                faults.add(Code::SelfDependency, at, message).with_help("remove it");
+            }
+            Some(target) if named_by[target.place()].replace(node) == Some(node) => {
+                let message = format!("node `{name}` names `{wanted}` twice");
+                faults.add(Code::DuplicateDependency, at, message).with_help("once is enough");
+            }
+            Some(target) => all.add(node, target),
+            None => {
+                let message = format!("node `{name}` depends on `{wanted}`, which does not exist");
+                let fault = faults.add(Code::UnknownDependency, at, message);
+                suggestions += 1;
+                let near = (suggestions <= SUGGESTIONS)
+                    .then(|| suggest(wanted, names.ids().filter(|id| *id != name)));
+                if let Some(near) = near.flatten() {
+                    fault.with_help(format!("did you mean `{near}`?"));
                 }
             }
         }
-        all.push(found);
     }
+    all.extend_to(drafts.len());
     all
 }
 
 /// The graph, unless there are rings.
 pub(super) fn build(
-    drafts: &[Draft],
-    dependencies: &[Vec<NodeIx>],
+    dependencies: Dependencies,
+    drafts: &Drafts,
     names: &Names<'_>,
     faults: &mut Faults,
 ) -> Option<Graph> {
@@ -63,7 +58,7 @@ pub(super) fn build(
                 let mut ring: Vec<&str> = cycle.0.iter().map(name).collect();
                 ring.push(ring[0]);
                 let message = format!("nodes depend on each other in a ring: {}", ring.join(" → "));
-                let fault = faults.add(Code::Cycle, drafts[cycle.0[0].place()].id_at, message);
+                let fault = faults.add(Code::Cycle, drafts.ids_at[cycle.0[0].place()], message);
                 fault.with_help("each depends on the next one; remove one of these dependencies");
             }
             None
@@ -72,7 +67,7 @@ pub(super) fn build(
 }
 
 /// Warns of nodes that can never start, and of outputs that share their variables.
-pub(super) fn never_runs(drafts: &[Draft], graph: &Graph, names: &Names<'_>, faults: &mut Faults) {
+pub(super) fn never_runs(drafts: &Drafts, graph: &Graph, names: &Names<'_>, faults: &mut Faults) {
     let mut never = vec![false; graph.len()];
     for &ix in graph.order() {
         let Some(node @ Node { trigger_rule, id, .. }) = names.of(ix) else { continue };
@@ -94,9 +89,8 @@ pub(super) fn never_runs(drafts: &[Draft], graph: &Graph, names: &Names<'_>, fau
         };
         if let Some(why) = why {
             never[ix.place()] = true;
-            let draft = &drafts[ix.place()];
-            let at = draft.when_at.unwrap_or(draft.id_at);
-            faults.add(Code::NeverRuns, at, format!("node `{id}` can never run: {why}"));
+            let message = format!("node `{id}` can never run: {why}");
+            faults.add(Code::NeverRuns, drafts.condition_at(ix), message);
         }
     }
     // Sorted by the digest of their names, clashes stand side by side.
@@ -115,7 +109,7 @@ pub(super) fn never_runs(drafts: &[Draft], graph: &Graph, names: &Names<'_>, fau
         {
             let message = format!("the outputs of `{}` and `{}` have the same variables", node.id, before.id);
             faults
-                .add(Code::EnvironmentClash, drafts[place].id_at, message)
+                .add(Code::EnvironmentClash, drafts.ids_at[place], message)
                 .with_help("rename one of the nodes");
         }
     }

@@ -2,12 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use omne_dag::TriggerRule;
+use omne_dag::{NodeIx, TriggerRule};
 use omne_events::{ErrorKind, NodeId};
 use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
-use super::{Draft, Scope, Use, bad_name, bash, locate, top};
+use super::{Drafts, Scope, Use, bad_name, bash, locate, top};
 use crate::{
     check::Lookup,
     codes::Code,
@@ -53,23 +53,26 @@ const RETRY_KEYS: &[&str] = &["max", "delay", "backoff", "max_delay", "on"];
 /// The longest script that the kernel takes as one argument.
 const MOST_BASH: usize = 128 * 1024 - 1;
 
-pub(super) fn draft(
+/// The node, unless it has no id that can be used; what later checks need is added to `drafts` whatever it is.
+pub(super) fn read(
     tree: &Tree<'_>,
     source: &Source,
     lookup: &dyn Lookup,
+    drafts: &mut Drafts,
     faults: &mut Faults,
-) -> (Draft, Option<Node>) {
-    let nothing = Draft { id_at: top(tree.at), depends_on: Box::default(), when_at: None, names: Vec::new() };
+) -> Option<Node> {
+    let node = NodeIx::new(drafts.len());
+    drafts.ids_at.push(top(tree.at));
     let mut names = Vec::new();
-    let Some(fields) = Fields::new(tree, "a node", NODE_KEYS, faults) else { return (nothing, None) };
+    let fields = Fields::new(tree, "a node", NODE_KEYS, faults)?;
     let id = id(&fields, faults);
     let id_at = fields.get("id").map_or(top(tree.at), |id| id.at);
-    let depends_on = fields.texts("depends_on", faults).unwrap_or_default();
-    let depends_on =
-        depends_on.iter().map(|text| Spanned { at: text.at, value: text.value.into() }).collect();
+    for name in fields.texts("depends_on", faults).unwrap_or_default() {
+        drafts.depend(node, name);
+    }
     let body = body(&fields, id_at, source, lookup, &mut names, faults);
     let ai = ai(&fields, faults);
-    let rules: Vec<_> = TriggerRule::ALL.map(|rule| (rule.as_str(), rule)).into();
+    let rules = TriggerRule::ALL.map(|rule| (rule.as_str(), rule));
     let trigger_rule = fields.choice("trigger_rule", &rules, faults).unwrap_or_default();
     let when = fields.text("when", faults);
     let extras = Extras {
@@ -84,11 +87,13 @@ pub(super) fn draft(
     };
     let timeout = fields.duration("timeout", faults).unwrap_or(DEFAULT_TIMEOUT);
     let always = fields.boolean("always", faults).unwrap_or(false);
-    let Some(id) = id else { return (Draft { depends_on, ..nothing }, None) };
+    let id = id?;
+    drafts.ids_at[node.place()] = id_at;
+    drafts.conditions_at.extend(when.map(|text| (node, text.at)));
+    drafts.uses.extend(names.into_iter().map(|name| (node, name)));
     // The fault of a missing body is reported; later checks only need something that stands for it.
     let body = body.unwrap_or_else(|| Body::Bash("".into()));
-    let node = Node { id, body, trigger_rule, timeout, always, extras: extras.boxed() };
-    (Draft { id_at, depends_on, when_at: when.map(|text| text.at), names }, Some(node))
+    Some(Node { id, body, trigger_rule, timeout, always, extras: extras.boxed() })
 }
 
 fn id(fields: &Fields<'_>, faults: &mut Faults) -> Option<NodeId> {

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use omne_dag::{Graph, NodeIx};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Draft, Names, SUGGESTIONS, Scope, Use, locate};
+use super::{Drafts, Names, SUGGESTIONS, Scope, Use, locate};
 use crate::{
     codes::Code,
     fields::{Faults, suggest},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) fn check(
-    drafts: &[Draft],
+    drafts: &Drafts,
     graph: Option<&Graph>,
     names: &Names<'_>,
     inputs: &[InputDeclaration],
@@ -26,28 +26,26 @@ pub(super) fn check(
     let input_keys: FxHashSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
     let suggestions = Cell::new(0);
     let below = Below(RefCell::default());
-    for (place, draft) in drafts.iter().enumerate() {
+    for (node, Use { name, at, scope, command }) in &drafts.uses {
         let is_ancestor = |id: &str| {
             // In a ring nobody can say who comes first; the ring is the fault.
             let Some(graph) = graph else { return true };
-            names.find(id).is_some_and(|ix| below.has(graph, ix, NodeIx::new(place)))
+            names.find(id).is_some_and(|ix| below.has(graph, ix, *node))
         };
-        for Use { name, at, scope, command } in &draft.names {
-            let known = Known {
-                input_keys: &input_keys,
-                names,
-                scope: *scope,
-                is_ancestor: &is_ancestor,
-                suggestions: &suggestions,
-            };
-            let before = faults.list.len();
-            match command {
-                None => known.check(name, |needle| locate(source, *at, needle), faults),
-                Some(command) => {
-                    known.check(name, |_| *at, faults);
-                    for fault in &mut faults.list[before..] {
-                        fault.message = format!("in the command `{command}`: {}", fault.message);
-                    }
+        let known = Known {
+            input_keys: &input_keys,
+            names,
+            scope: *scope,
+            is_ancestor: &is_ancestor,
+            suggestions: &suggestions,
+        };
+        let before = faults.list.len();
+        match command {
+            None => known.check(name, |needle| locate(source, *at, needle), faults),
+            Some(command) => {
+                known.check(name, |_| *at, faults);
+                for fault in &mut faults.list[before..] {
+                    fault.message = format!("in the command `{command}`: {}", fault.message);
                 }
             }
         }

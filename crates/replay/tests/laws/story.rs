@@ -43,7 +43,7 @@ impl Story {
         story.say(PipeStarted {
             pipe: pipe.name().as_str().into(),
             version: Some(pipe.version()),
-            definition: Some(serde_json::value::RawValue::from_string(pipe.definition().into()).unwrap()),
+            definition: Some(pipe.definition_text()),
             definition_sha256: Some(pipe.definition_sha256()),
             inputs: vec![Input { key: "name".into(), value: "you".into() }],
             jobs: Some(2),
@@ -154,7 +154,7 @@ pub(crate) fn failed(node: &str, attempt: u32, kind: ErrorKind) -> NodeFailed {
 /// The log in `bytes`, folded.
 pub(crate) fn folded(bytes: &[u8]) -> Folded {
     let mut reader = LogReader::new(bytes, "log".as_ref());
-    fold(RunState::new(), &mut reader, None, |_, _| {}).unwrap()
+    fold(RunState::new(), &mut reader, None, &mut |_, _| {}).unwrap()
 }
 
 /// Everything that can be seen of a state.
