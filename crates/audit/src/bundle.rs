@@ -337,7 +337,7 @@ impl<R: Read> Read for Rationed<'_, R> {
 fn check(log: &mut File) -> Result<(), BundleError> {
     io::Seek::rewind(log).map_err(Scratch::failed)?;
     let mut reader = LogReader::new(log, Path::new(LOG));
-    match fold(RunState::new(), &mut reader, None, |_, _| {}) {
+    match fold(RunState::new(), &mut reader, None, &mut |_, _| {}) {
         Ok(_) => Ok(()),
         Err(FoldError::Decode { line, .. } | FoldError::Violation { line, .. }) => {
             Err(BundleError::Essential { line })

@@ -1,7 +1,7 @@
 //! A run with its times: every attempt, round, decision and stop, which the
 //! state, where only the last of each is known, does not tell.
 
-use std::{collections::BTreeSet, io::Read};
+use std::collections::BTreeSet;
 
 use omne_events::{
     Digest, Event, HookVerdict, Host, IterationOutcome, Line, LogReader, NodeError, NodeId, NodeKind,
@@ -205,12 +205,12 @@ impl Story {
     ///
     /// # Errors
     /// At the first line that is no event or breaks a rule of the state. Links are [`omne_replay::verify`]'s business.
-    pub fn read<R: Read + Send>(
-        reader: &mut LogReader<R>,
+    pub fn read(
+        reader: &mut LogReader<'_>,
         mut each: impl FnMut(&[u8], &Line) + Send,
     ) -> Result<Self, FoldError> {
         let mut teller = Teller::default();
-        let folded = fold(RunState::new(), reader, None, |bytes, line| {
+        let folded = fold(RunState::new(), reader, None, &mut |bytes, line| {
             let line = line.to_line();
             teller.take(&line);
             each(bytes, &line);

@@ -17,7 +17,7 @@ fn replay(c: &mut Criterion) {
         group.bench_function(format!("fold, {name}"), |b| {
             b.iter_batched(
                 RunState::new,
-                |state| fold(state, &mut reader(), None, |_, _| {}).expect("the log is whole"),
+                |state| fold(state, &mut reader(), None, &mut |_, _| {}).expect("the log is whole"),
                 BatchSize::PerIteration,
             );
         });
@@ -32,7 +32,7 @@ fn replay(c: &mut Criterion) {
             b.iter(|| {
                 let mut snapshot = Snapshot::new();
                 let folded =
-                    fold(RunState::new(), &mut reader(), None, |_, line| snapshot.push(&line.to_line()))
+                    fold(RunState::new(), &mut reader(), None, &mut |_, line| snapshot.push(&line.to_line()))
                         .expect("the log is whole");
                 black_box(snapshot.finish(&folded.state));
             });

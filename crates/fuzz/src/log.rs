@@ -79,12 +79,12 @@ impl Read for Pieces<'_> {
     }
 }
 
-fn reader(bytes: &[u8]) -> LogReader<&[u8]> {
+fn reader(bytes: &[u8]) -> LogReader<'_> {
     LogReader::new(bytes, Path::new("log"))
 }
 
 fn folded(bytes: &[u8]) -> Result<Folded, FoldError> {
-    fold(RunState::new(), &mut reader(bytes), None, |_, _| {})
+    fold(RunState::new(), &mut reader(bytes), None, &mut |_, _| {})
 }
 
 fn seen(state: &RunState) -> Value {
@@ -113,7 +113,7 @@ fn whole(bytes: &[u8]) {
         let folded = result.as_ref().unwrap_or_else(|error| panic!("no finding, and {error:?}"));
         assert_eq!(seen(&folded.state), seen(&report.state));
     }
-    let light = fold(RunState::light(), &mut reader(bytes), None, |_, _| {});
+    let light = fold(RunState::light(), &mut reader(bytes), None, &mut |_, _| {});
     match result {
         Ok(folded) => {
             if let Ok(light) = light {

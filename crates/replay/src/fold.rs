@@ -1,6 +1,6 @@
 //! A whole log read into its state.
 
-use std::{io::Read, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use omne_events::{DecodeError, Decoded, Decoder, Line, LineRef, LogReader, ReadError, Tail, read_ahead};
 
@@ -59,11 +59,11 @@ pub enum FoldError {
 ///
 /// # Errors
 /// At the first line that is no event or breaks a rule. Links and numbers are [`crate::verify`]'s business.
-pub fn fold<R: Read + Send>(
+pub fn fold(
     mut state: RunState,
-    reader: &mut LogReader<R>,
+    reader: &mut LogReader<'_>,
     until: Option<u64>,
-    mut each: impl FnMut(&[u8], &LineRef<'_>) + Send,
+    each: &mut (dyn FnMut(&[u8], &LineRef<'_>) + Send),
 ) -> Result<Folded, FoldError> {
     let mut unknown: Vec<String> = Vec::new();
     let (mut number, mut seq) = (0, 0);

@@ -1,6 +1,6 @@
 //! Every rule of logs checked, every finding told.
 
-use std::{io::Read, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use omne_events::{Chain, Digest, LogReader, ReadError, Redactions, Tail, read_ahead};
 use serde::Serialize;
@@ -60,7 +60,7 @@ impl Report {
 ///
 /// # Errors
 /// When it can't be read; damage is no error but a finding.
-pub fn verify<R: Read + Send>(reader: &mut LogReader<R>, terms: Terms) -> Result<Report, ReadError> {
+pub fn verify(reader: &mut LogReader<'_>, terms: Terms) -> Result<Report, ReadError> {
     let mut expected_at = None;
     let (mut chain, mut state) = (Chain::new(), RunState::new());
     if terms.redactions == Redactions::Accepted {

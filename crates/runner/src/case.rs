@@ -129,7 +129,7 @@ impl Case {
     pub fn record(volume: &Volume, run: &RunDir, name: Option<&str>) -> Result<Self, CaseError> {
         let state = LogReader::open(&run.log())
             .map_err(FoldError::Read)
-            .and_then(|mut reader| fold(RunState::new(), &mut reader, None, |_, _| {}))
+            .and_then(|mut reader| fold(RunState::new(), &mut reader, None, &mut |_, _| {}))
             .map_err(|source| RunError::of_log(&run.id, source))?
             .state;
         let over = matches!(state.phase(), RunPhase::Completed | RunPhase::Aborted);

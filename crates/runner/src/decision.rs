@@ -217,7 +217,7 @@ pub fn decide(
 fn leave(run: &RunDir, answer: &Answer, owner: u32) -> Result<NodeId, RunError> {
     let folded = omne_events::LogReader::open(&run.log())
         .map_err(omne_replay::FoldError::Read)
-        .and_then(|mut reader| omne_replay::fold(RunState::new(), &mut reader, None, |_, _| {}))
+        .and_then(|mut reader| omne_replay::fold(RunState::new(), &mut reader, None, &mut |_, _| {}))
         .map_err(|source| RunError::of_log(&run.id, source))?;
     let event = decided(&folded.state, answer)?;
     let directory = directory(run);

@@ -335,7 +335,7 @@ fn entries(directory: &Path) -> Result<impl Iterator<Item = DirEntry>, VolumeErr
 /// Where a run stands by its log alone.
 fn phase_of(run: &RunDir) -> Option<RunPhase> {
     let mut reader = omne_events::LogReader::open(&run.log()).ok()?;
-    let folded = omne_replay::fold(RunState::light(), &mut reader, None, |_, _| {}).ok()?;
+    let folded = omne_replay::fold(RunState::light(), &mut reader, None, &mut |_, _| {}).ok()?;
     Some(match folded.state.phase() {
         // A run whose runner is gone was interrupted, only without a word.
         RunPhase::Running if matches!(omne_events::LockedLog::owner(&run.log()), Ok(None)) => {

@@ -67,7 +67,7 @@ pub(super) fn clean(args: &args::Clean, context: &Context) -> Result<ExitCode> {
 
 fn completed(run: &RunDir) -> bool {
     let Ok(mut reader) = LogReader::open(&run.log()) else { return false };
-    fold(RunState::light(), &mut reader, None, |_, _| {})
+    fold(RunState::light(), &mut reader, None, &mut |_, _| {})
         .is_ok_and(|folded| folded.state.phase() == RunPhase::Completed)
 }
 

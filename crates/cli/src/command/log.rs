@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -94,8 +94,8 @@ impl LogSource {
             .map_err(|error| Failure::new(Exit::Damaged, error))
     }
 
-    pub(super) fn reader(&self) -> Result<LogReader<Box<dyn Read + Send>>> {
-        let open = |path: &Path| -> Result<LogReader<Box<dyn Read + Send>>> {
+    pub(super) fn reader(&self) -> Result<LogReader<'_>> {
+        let open = |path: &Path| -> Result<LogReader<'_>> {
             let file = File::open(path).map_err(|error| {
                 let exit =
                     if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Damaged };
@@ -106,13 +106,13 @@ impl LogSource {
                 )
                 .help(help)
             })?;
-            Ok(LogReader::new(Box::new(file), path))
+            Ok(LogReader::new(file, path))
         };
         match self {
             LogSource::Run(run) => open(&run.log()),
             LogSource::File(path) => open(path),
             LogSource::Bundle(_, unpacked) => open(&unpacked.log()),
-            LogSource::Stdin => Ok(LogReader::new(Box::new(io::stdin()), Path::new("standard input"))),
+            LogSource::Stdin => Ok(LogReader::new(io::stdin(), Path::new("standard input"))),
         }
     }
 
@@ -125,7 +125,7 @@ impl LogSource {
     pub(super) fn fold(
         &self,
         until: Option<u64>,
-        each: impl FnMut(&[u8], &LineRef<'_>) + Send,
+        mut each: impl FnMut(&[u8], &LineRef<'_>) + Send,
     ) -> Result<Folded> {
         let beyond = |what: String| {
             Err(Failure::message(Exit::Input, what).help("`omne events` shows them with their numbers"))
@@ -133,7 +133,7 @@ impl LogSource {
         if until == Some(0) {
             return beyond("events are numbered from 1".to_owned());
         }
-        let folded = fold(RunState::new(), &mut self.reader()?, until, each)
+        let folded = fold(RunState::new(), &mut self.reader()?, until, &mut each)
             .map_err(|error| damaged(&self.name(), error))?;
         match until {
             Some(until) if until > folded.seq => beyond(format!("the log has {} events", folded.seq)),

@@ -120,7 +120,7 @@ fn list(args: &args::Status, context: &Context) -> Result<Seen> {
         }
         let folded = LogReader::open(&run.log())
             .map_err(omne_replay::FoldError::Read)
-            .and_then(|mut reader| fold(RunState::light(), &mut reader, None, |_, _| {}));
+            .and_then(|mut reader| fold(RunState::light(), &mut reader, None, &mut |_, _| {}));
         let state = match folded {
             Ok(folded) => folded.state,
             Err(error) => {

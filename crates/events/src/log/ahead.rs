@@ -2,7 +2,6 @@
 //! line alone, so who decodes it makes no difference.
 
 use std::{
-    io::Read,
     ops::ControlFlow,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
@@ -22,8 +21,8 @@ const MOST_THREADS: usize = 4;
 ///
 /// # Errors
 /// When the log can't be read; `take` had all lines before.
-pub fn read_ahead<R: Read + Send, P>(
-    reader: &mut LogReader<R>,
+pub fn read_ahead<P>(
+    reader: &mut LogReader<'_>,
     prepare: impl Fn(&[u8]) -> P + Sync,
     take: impl FnMut(&[u8], P, Result<Decoded<'_>, DecodeError>) -> ControlFlow<()> + Send,
 ) -> Result<(), ReadError> {
@@ -79,14 +78,14 @@ impl Batch {
 }
 
 /// What is still to be read.
-struct Source<'a, R> {
-    reader: &'a mut LogReader<R>,
+struct Source<'a, 's> {
+    reader: &'a mut LogReader<'s>,
     batches: u64,
     /// Whether there is nothing more, and whether that is as it should be.
     ended: Option<Result<(), ReadError>>,
 }
 
-impl<R: Read> Source<'_, R> {
+impl Source<'_, '_> {
     /// Replaces what is in `batch` by the next lines, about as many as make `bytes`.
     fn fill(&mut self, batch: &mut Batch, bytes: usize) {
         (batch.number, batch.before) = (self.batches, self.reader.lines());
@@ -117,16 +116,15 @@ struct Turn<T> {
 }
 
 /// What the threads share.
-struct Work<'a, R, F, T> {
-    source: Mutex<Source<'a, R>>,
+struct Work<'a, 's, F, T> {
+    source: Mutex<Source<'a, 's>>,
     turn: Mutex<Turn<T>>,
     changed: Condvar,
     prepare: F,
 }
 
-impl<R, P, F, T> Work<'_, R, F, T>
+impl<P, F, T> Work<'_, '_, F, T>
 where
-    R: Read,
     F: Fn(&[u8]) -> P,
     T: FnMut(&[u8], P, Result<Decoded<'_>, DecodeError>) -> ControlFlow<()>,
 {
@@ -173,16 +171,16 @@ where
     }
 }
 
-impl<R, F, T> Work<'_, R, F, T> {
+impl<F, T> Work<'_, '_, F, T> {
     fn turn(&self) -> MutexGuard<'_, Turn<T>> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whoever waits for the turn of a thread that panics would wait for ever.
-struct StopOnPanic<'w, 'a, R, F, T>(&'w Work<'a, R, F, T>);
+struct StopOnPanic<'w, 'a, 's, F, T>(&'w Work<'a, 's, F, T>);
 
-impl<R, F, T> Drop for StopOnPanic<'_, '_, R, F, T> {
+impl<F, T> Drop for StopOnPanic<'_, '_, '_, F, T> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.turn().stopped = true;
@@ -193,7 +191,7 @@ impl<R, F, T> Drop for StopOnPanic<'_, '_, R, F, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{io::Read, path::Path};
 
     use super::*;
 
@@ -203,7 +201,7 @@ mod tests {
         (0..lines).flat_map(|line| format!("{line} {pad}\n").into_bytes()).collect()
     }
 
-    fn taken(log: &[u8], most: usize) -> (Vec<usize>, LogReader<&[u8]>) {
+    fn taken(log: &[u8], most: usize) -> (Vec<usize>, LogReader<'_>) {
         let mut reader = LogReader::new(log, Path::new("x"));
         let mut numbers = Vec::new();
         let number =

@@ -103,7 +103,7 @@ impl LockedLog {
     ///
     /// # Errors
     /// When the file can't be rewound.
-    pub fn reader(&self) -> Result<LogReader<&File>, ReadError> {
+    pub fn reader(&self) -> Result<LogReader<'_>, ReadError> {
         let mut file = &self.file;
         file.rewind().map_err(|source| ReadError::Read { path: self.path.clone(), source })?;
         Ok(LogReader::new(file, &self.path))

@@ -1,6 +1,7 @@
 //! The lines of a log in bounded memory.
 
 use std::{
+    fmt,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -55,9 +56,8 @@ pub enum Tail {
 }
 
 /// Reads line after line; a torn last line is told apart and never given out.
-#[derive(Debug)]
-pub struct LogReader<R = File> {
-    source: R,
+pub struct LogReader<'a> {
+    source: Box<dyn Read + Send + 'a>,
     path: PathBuf,
     buffer: Vec<u8>,
     start: usize,
@@ -70,7 +70,16 @@ pub struct LogReader<R = File> {
     tail: Option<Tail>,
 }
 
-impl LogReader<File> {
+impl fmt::Debug for LogReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, offset, lines, tail, .. } = self;
+        let mut fields = f.debug_struct("LogReader");
+        fields.field("path", path).field("offset", offset).field("lines", lines).field("tail", tail);
+        fields.finish_non_exhaustive()
+    }
+}
+
+impl<'a> LogReader<'a> {
     /// Opens the log at `path`.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let open = || {
@@ -83,13 +92,11 @@ impl LogReader<File> {
         let file = open().map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
         Ok(Self::new(file, path))
     }
-}
 
-impl<R: Read> LogReader<R> {
     /// Reads from `source`; `path` names it in errors.
-    pub fn new(source: R, path: &Path) -> Self {
+    pub fn new(source: impl Read + Send + 'a, path: &Path) -> Self {
         Self {
-            source,
+            source: Box::new(source),
             path: path.to_owned(),
             buffer: Vec::new(),
             start: 0,
@@ -156,7 +163,7 @@ impl<R: Read> LogReader<R> {
             self.start = 0;
         }
         if self.buffer.len() < self.end + CHUNK {
-            enlarge(&mut self.buffer, (self.end * 2).max(self.end + CHUNK));
+            self.buffer.resize((self.end * 2).max(self.end + CHUNK), 0);
         }
         loop {
             match self.source.read(&mut self.buffer[self.end..]) {
@@ -184,11 +191,6 @@ impl<R: Read> LogReader<R> {
     pub fn tail(&self) -> Tail {
         self.tail.unwrap_or(Tail::Clean)
     }
-}
-
-/// Apart from the reader, which is compiled anew for each source, and in tests slowly.
-fn enlarge(buffer: &mut Vec<u8>, length: usize) {
-    buffer.resize(length, 0);
 }
 
 #[cfg(test)]

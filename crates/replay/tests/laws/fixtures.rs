@@ -114,7 +114,7 @@ fn each_stored_log_has_its_replay() {
         let mut snapshot = Snapshot::new();
         let mut reader = LogReader::new(&bytes[..], &path);
         let folded =
-            fold(RunState::new(), &mut reader, None, |_, line| snapshot.push(&line.to_line())).unwrap();
+            fold(RunState::new(), &mut reader, None, &mut |_, line| snapshot.push(&line.to_line())).unwrap();
         let text =
             format!("{}\n{}\ntail: {:?}", snapshot.finish(&folded.state), seen(&folded.state), folded.tail);
         insta::assert_snapshot!(name, text);
