@@ -150,7 +150,7 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     /// Finds the ids that were there before, too.
     fn new(nodes: &'a [Option<Node>], drafts: &Drafts, faults: &mut Faults) -> Self {
-        let mut names = Self { nodes, index: Index::default() };
+        let mut names = Self { nodes, index: Index::with_capacity(nodes.len()) };
         for (place, node) in nodes.iter().enumerate() {
             let Some(node) = node else { continue };
             if !names.index.insert(NodeIx::new(place), |node| id(nodes, node)) {

@@ -8,10 +8,15 @@ use omne_dag::NodeIx;
 use rustc_hash::FxBuildHasher;
 
 /// Nodes by their ids. Whoever asks says what the id of a node is, and always the same.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Index(HashTable<NodeIx>);
 
 impl Index {
+    /// Without any, with room for so many.
+    pub(crate) fn with_capacity(nodes: usize) -> Self {
+        Self(HashTable::with_capacity(nodes))
+    }
+
     /// The node called `id`.
     pub(crate) fn find<'a>(&self, id: &str, id_of: impl Fn(NodeIx) -> &'a str) -> Option<NodeIx> {
         self.0.find(hash(id), |node| id_of(*node) == id).copied()

@@ -210,7 +210,6 @@ impl<'s> Visitor<'s> for Json<'_, 's> {
             while let Some(item) = access.next_element_seed(Json::Other)? {
                 items.push(item);
             }
-            items.shrink_to_fit();
         }
         Ok(Kind::List(items))
     }
@@ -223,7 +222,6 @@ impl<'s> Visitor<'s> for Json<'_, 's> {
             };
             entries.push((key, access.next_value_seed(part)?));
         }
-        entries.shrink_to_fit();
         Ok(Kind::Map(entries))
     }
 }

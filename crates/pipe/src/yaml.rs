@@ -139,12 +139,6 @@ impl<'s> Builder<'s, '_> {
                 if let Some(open) = self.open.pop() {
                     let mut kind = open.kind;
                     merge(&mut kind);
-                    // Most have two or three entries, and there may be 100,000 of them.
-                    match &mut kind {
-                        Kind::Map(entries) => entries.shrink_to_fit(),
-                        Kind::List(items) => items.shrink_to_fit(),
-                        Kind::Null | Kind::Scalar { .. } => {}
-                    }
                     self.close(Tree { at: open.at, kind }, open.anchor);
                 }
             }
