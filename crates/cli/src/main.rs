@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    omne_process::give_back_large_memory();
     let arguments = args::Arguments::parse();
     let context = wire::Context::new(&arguments);
     match command::execute(arguments.command, &context) {

@@ -7,7 +7,8 @@ use omne_dag::NodeIx;
 use omne_pipe::output_variable;
 use omne_replay::RunState;
 
-type Set = Arc<[NodeIx]>;
+/// Behind a thin pointer, for there is one for each node.
+type Set = Arc<Vec<NodeIx>>;
 
 /// The sets of nodes with outputs among each node's ancestors, each computed once.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(crate) struct Visible {
 
 impl Visible {
     pub(crate) fn new(nodes: usize) -> Self {
-        Self { sets: vec![None; nodes], empty: Arc::new([]) }
+        Self { sets: vec![None; nodes], empty: Arc::default() }
     }
 
     /// The environment variables with the outputs of `node`'s ancestors.
