@@ -1,13 +1,13 @@
 //! What a node and an event cost as there are more of them.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::Bench;
 use crate::{
     files::{Shape, file_log},
     measure::{Usage, median},
     plot::{Curve, plot},
-    table::{Plot, Table, time},
+    table::{Plot, Table, multiple, time},
 };
 
 /// An event's share of nodes: one node for so many.
@@ -25,30 +25,45 @@ fn medians(usages: &[Usage]) -> Usage {
 fn nodes(bench: &Bench) -> Result<Table> {
     let sizes: &[usize] = if bench.quick { &[100, 1_000, 10_000] } else { &[100, 1_000, 10_000, 100_000] };
     let note = "Wide and chained runs of `true`, `durability = \"none\"`: the cost of one node is to stay the same however \
-                many there are. Memory is the peak of the runner, which also holds the program itself (the first row).";
-    let mut table = Table::new("Growth with nodes", note, &["shape", "nodes", "wall", "a node", "peak MiB"]);
+                many there are. The floor runs by turns with them, since a machine is not equally quick for minutes. \
+                Memory is the peak of the runner, which also holds the program itself (the first row).";
+    let header = ["shape", "nodes", "wall", "a node", "the floor's", "× floor", "CPU × floor", "peak MiB"];
+    let mut table = Table::new("Growth with nodes", note, &header);
     let (mut times, mut memory) = (Vec::new(), Vec::new());
     for shape in [Shape::Wide, Shape::Chain] {
-        let (mut took, mut held) = (Vec::new(), Vec::new());
+        let (mut took, mut least, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for &nodes in sizes.iter().filter(|nodes| shape == Shape::Wide || **nodes <= 10_000) {
             let directory = bench.directory(&format!("growth-{}-{nodes}", shape.as_str()))?;
-            let entry = bench.omne_run(&directory, "none", &shape.pipe(nodes, "true"))?;
-            let rounds = if nodes >= 10_000 { 1 } else { bench.rounds };
-            let runs: Result<Vec<Usage>> = (0..rounds).map(|_| bench.helper.run(&entry.what)).collect();
-            let usage = medians(&runs?);
-            let each = usage.wall / nodes as f64;
+            let entries = [
+                bench.floor("floor", &directory, (shape.as_str(), nodes), "true", "spawn"),
+                bench.omne_run(&directory, "none", &shape.pipe(nodes, "true"))?,
+            ];
+            let standings = bench.contest(if nodes >= 10_000 { 1 } else { bench.rounds }, &entries)?;
+            let [floor, omne] = &standings[..] else { bail!("a contest of two has two standings") };
+            if let Some(failure) = &omne.failure {
+                bail!("{nodes} nodes: {failure}");
+            }
+            let wall = omne.median(|usage| usage.wall);
+            let each = |wall: f64| wall / nodes as f64;
+            let floor = each(floor.median(|usage| usage.wall));
+            let peak = omne.median(|usage| usage.memory);
             table.row([
                 shape.as_str().to_owned(),
                 nodes.to_string(),
-                time(usage.wall),
-                time(each),
-                format!("{:.1}", usage.memory),
+                time(wall),
+                time(each(wall)),
+                time(floor),
+                multiple(&omne.wall),
+                multiple(&omne.cpu),
+                format!("{peak:.1}"),
             ]);
-            took.push((nodes as f64, each * 1e3));
-            held.push((nodes as f64, usage.memory));
+            took.push((nodes as f64, each(wall) * 1e3));
+            least.push((nodes as f64, floor * 1e3));
+            held.push((nodes as f64, peak));
             std::fs::remove_dir_all(&directory)?;
         }
         times.push(Curve { name: shape.as_str().to_owned(), points: took });
+        times.push(Curve { name: format!("{}, the floor", shape.as_str()), points: least });
         memory.push(Curve { name: shape.as_str().to_owned(), points: held });
     }
     table.plots = vec![
