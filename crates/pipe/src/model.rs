@@ -243,12 +243,12 @@ impl Node {
 /// What a node does.
 #[derive(Debug, Clone)]
 pub enum Body {
-    /// A script for `sh -c`, as it is.
-    Bash(Box<str>),
+    /// A script for `sh -c`, as it is; most are short.
+    Bash(SmolStr),
     /// A prompt.
     Prompt(Box<Template>),
     /// A prompt by name.
-    Command(CommandName),
+    Command(Box<CommandName>),
     /// A prompt, again and again.
     Loop(Box<Rounds>),
 }
@@ -404,6 +404,11 @@ impl std::fmt::Display for FileName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_takes_little_room() {
+        assert!(size_of::<Node>() <= 80, "{} bytes", size_of::<Node>());
+    }
 
     #[test]
     fn the_delay_grows_by_the_backoff_up_to_its_limit() {

@@ -152,7 +152,9 @@ fn body(
             template(text, Template::text, Scope::Node, source, names, faults)
                 .map(|prompt| Body::Prompt(Box::new(prompt)))
         }
-        "command" => by_name(fields, Scope::Node, lookup, names, faults).map(Body::Command),
+        "command" => {
+            by_name(fields, Scope::Node, lookup, names, faults).map(|name| Body::Command(Box::new(name)))
+        }
         _ => rounds(fields.get("loop")?, source, lookup, names, faults)
             .map(|rounds| Body::Loop(Box::new(rounds))),
     }
