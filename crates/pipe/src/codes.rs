@@ -81,7 +81,7 @@ codes! {
         good: "nodes: [{id: a, bash: \"true\"}]"
     }
     Aliases "E0005" "the aliases stand for too much" {
-        "Anchors and aliases may be used, but all aliases together stand for at most 10,000 values, and none for a value that holds it."
+        "Anchors and aliases may be used, but all aliases together stand for at most 10,000 values with 32 MiB of text, and none for a value that holds it. Anchors within anchors may not name much more than the file holds."
         bad: "a: &a [*a]"
         good: "a: &a [1]\nb: *a"
     }

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::{codes::Code, diagnostic::Diagnostic, tree::Span};
 
 /// The largest pipe file: a pipe of 100,000 nodes takes about a third of it.
-const MOST_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 /// A pipe file.
 #[derive(Debug, Clone)]

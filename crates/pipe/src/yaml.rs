@@ -7,13 +7,17 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use crate::{
     codes::Code,
     diagnostic::Diagnostic,
+    source::MOST_BYTES,
     tree::{Kind, NODES, Span, Tree},
 };
 
 /// Pipes nest five deep; whoever nests deeper than this means harm.
 const MOST_DEPTH: usize = 64;
-/// How many values aliases may add.
-const MOST_ALIASED: usize = 10_000;
+/// How much aliases may add.
+const MOST_ALIASED: Amount = Amount { values: 10_000, bytes: MOST_BYTES };
+/// For each byte of the file, how much its anchors may name: as much as it holds itself, several times over. Only anchors
+/// within anchors come to more.
+const MOST_ANCHORED: Amount = Amount { values: 1, bytes: 8 };
 
 /// The first document of `text`, which begins at line `first_line` of its file.
 ///
@@ -28,7 +32,12 @@ pub(crate) fn parse<'s>(
         first_line,
         open: Vec::new(),
         anchors: FxHashMap::default(),
-        aliased: 0,
+        anchored: Amount::default(),
+        most_anchored: Amount {
+            values: MOST_ANCHORED.values.saturating_mul(text.len()),
+            bytes: MOST_ANCHORED.bytes.saturating_mul(text.len()),
+        },
+        aliased: Amount::default(),
         root: None,
         had_nodes: false,
         node,
@@ -77,7 +86,9 @@ struct Builder<'s, 'n> {
     first_line: u32,
     open: Vec<Open<'s>>,
     anchors: FxHashMap<usize, Tree<'s>>,
-    aliased: usize,
+    anchored: Amount,
+    most_anchored: Amount,
+    aliased: Amount,
     root: Option<Tree<'s>>,
     /// Whether the pipe's map had its nodes already: a second list of them is a fault, and nothing of it counts.
     had_nodes: bool,
@@ -118,10 +129,13 @@ impl<'s> Builder<'s, '_> {
                     let message = "this alias names a value that contains it";
                     return Err(Diagnostic::error(Code::Aliases, at, message.into()));
                 };
-                self.aliased += size(&tree);
-                if self.aliased > MOST_ALIASED {
-                    let message =
-                        format!("the aliases of this file stand for more than {MOST_ALIASED} values");
+                self.aliased.add(&tree);
+                if self.aliased.exceeds(MOST_ALIASED) {
+                    let Amount { values, bytes } = MOST_ALIASED;
+                    let mebibytes = bytes >> 20;
+                    let message = format!(
+                        "the aliases of this file stand for more than {values} values or {mebibytes} MiB of text"
+                    );
                     return Err(Diagnostic::error(Code::Aliases, at, message).help("write the values out"));
                 }
                 self.put(tree);
@@ -131,7 +145,7 @@ impl<'s> Builder<'s, '_> {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 let is_null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
                 let kind = if is_null { Kind::Null } else { Kind::Scalar { text, plain } };
-                self.close(Tree { at, kind }, anchor);
+                self.close(Tree { at, kind }, anchor)?;
             }
             Event::SequenceStart(anchor, _) => self.open(at, anchor, Kind::List(Vec::new()))?,
             Event::MappingStart(anchor, _) => self.open(at, anchor, Kind::Map(Vec::new()))?,
@@ -139,7 +153,7 @@ impl<'s> Builder<'s, '_> {
                 if let Some(open) = self.open.pop() {
                     let mut kind = open.kind;
                     merge(&mut kind);
-                    self.close(Tree { at: open.at, kind }, open.anchor);
+                    self.close(Tree { at: open.at, kind }, open.anchor)?;
                 }
             }
         }
@@ -156,11 +170,20 @@ impl<'s> Builder<'s, '_> {
         Ok(())
     }
 
-    fn close(&mut self, tree: Tree<'s>, anchor: usize) {
+    fn close(&mut self, tree: Tree<'s>, anchor: usize) -> Result<(), Diagnostic> {
         if anchor > 0 {
+            self.anchored.add(&tree);
+            let Amount { values, bytes } = self.most_anchored;
+            let most = Amount { values: values + self.aliased.values, bytes: bytes + self.aliased.bytes };
+            if self.anchored.exceeds(most) {
+                let message = "the anchors within this value name more than the file holds";
+                let fault = Diagnostic::error(Code::Aliases, tree.at, message.into());
+                return Err(fault.help("give an anchor only to what an alias refers to"));
+            }
             self.anchors.insert(anchor, tree.clone());
         }
         self.put(tree);
+        Ok(())
     }
 
     /// Whether what ends now is a node of the pipe.
@@ -198,12 +221,30 @@ fn too_deep(at: Span) -> Diagnostic {
     Diagnostic::error(Code::Depth, at, message).help("no pipe needs that; is this the right file?")
 }
 
-/// How many values a tree has.
-fn size(tree: &Tree<'_>) -> usize {
-    1 + match &tree.kind {
-        Kind::Null | Kind::Scalar { .. } => 0,
-        Kind::List(items) => items.iter().map(size).sum(),
-        Kind::Map(entries) => entries.iter().map(|(_, value)| 1 + size(value)).sum(),
+/// How much some values are.
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount {
+    values: usize,
+    /// Of their texts.
+    bytes: usize,
+}
+
+impl Amount {
+    fn add(&mut self, tree: &Tree<'_>) {
+        self.values += 1;
+        match &tree.kind {
+            Kind::Null => {}
+            Kind::Scalar { text, .. } => self.bytes += text.len(),
+            Kind::List(items) => items.iter().for_each(|item| self.add(item)),
+            Kind::Map(entries) => entries.iter().for_each(|(key, value)| {
+                self.add(key);
+                self.add(value);
+            }),
+        }
+    }
+
+    fn exceeds(self, most: Amount) -> bool {
+        self.values > most.values || self.bytes > most.bytes
     }
 }
 
@@ -304,6 +345,29 @@ mod tests {
             text += &format!("a{level}: &a{level} [{inner}]\n");
         }
         assert_eq!(whole(&text).unwrap_err().code, Code::Aliases);
+    }
+
+    #[test]
+    fn a_long_text_may_not_be_repeated_without_end() {
+        let text = |aliases: usize| format!("a: &a {}\nb: [{}]", "x".repeat(1 << 20), "*a,".repeat(aliases));
+        assert!(whole(&text(32)).is_ok());
+        assert_eq!(whole(&text(33)).unwrap_err().code, Code::Aliases);
+    }
+
+    #[test]
+    fn anchors_within_anchors_may_not_name_everything_again_and_again() {
+        let nested = |depth: usize| {
+            let anchors: String = (0..depth).map(|level| format!("&a{level} [")).collect();
+            format!("{anchors}{}{}", "1,".repeat(1000), "]".repeat(depth))
+        };
+        assert!(whole(&nested(2)).is_ok());
+        assert_eq!(whole(&nested(40)).unwrap_err().code, Code::Aliases);
+        let text = |depth: usize| {
+            let anchors: String = (0..depth).map(|level| format!("&a{level} [")).collect();
+            format!("{anchors}{}{}", "x".repeat(1000), "]".repeat(depth))
+        };
+        assert!(whole(&text(8)).is_ok());
+        assert_eq!(whole(&text(40)).unwrap_err().code, Code::Aliases);
     }
 
     #[test]
