@@ -66,7 +66,7 @@ codes! {
         good: "description: \"build: the fast way\""
     }
     TooLarge "E0002" "the file is too large" {
-        "A pipe has at most 32 MiB. Nothing of a larger file is read."
+        "A pipe has at most 32 MiB; nothing of a larger file is read. A node has at most a million values, and so has what is around the nodes."
         bad: "# a file of 100 MB"
         good: "# a file of a few KB"
     }

@@ -13,6 +13,8 @@ use crate::{
 
 /// Pipes nest five deep; whoever nests deeper than this means harm.
 const MOST_DEPTH: usize = 64;
+/// How many values may be held at once: those of one node, or of all that is no node.
+const MOST_HELD: usize = 1_000_000;
 /// How much aliases may add.
 const MOST_ALIASED: Amount = Amount { values: 10_000, bytes: MOST_BYTES };
 /// For each byte of the file, how much its anchors may name: as much as it holds itself, several times over. Only anchors
@@ -28,10 +30,20 @@ pub(crate) fn parse<'s>(
     first_line: u32,
     node: &mut dyn FnMut(Tree<'s>),
 ) -> Result<Tree<'s>, Diagnostic> {
+    parse_within(MOST_HELD, text, first_line, node)
+}
+
+fn parse_within<'s>(
+    most_held: usize,
+    text: &'s str,
+    first_line: u32,
+    node: &mut dyn FnMut(Tree<'s>),
+) -> Result<Tree<'s>, Diagnostic> {
     let mut builder = Builder {
         first_line,
         open: Vec::new(),
         anchors: FxHashMap::default(),
+        held: 0,
         anchored: Amount::default(),
         most_anchored: Amount {
             values: MOST_ANCHORED.values.saturating_mul(text.len()),
@@ -61,6 +73,11 @@ pub(crate) fn parse<'s>(
         })?;
         let length = if span.start.line() == span.end.line() { span.end.col() - span.start.col() } else { 1 };
         let at = builder.place(span.start.line(), span.start.col(), length);
+        if builder.held > most_held {
+            let message = format!("there are more than {most_held} values here");
+            let help = "no pipe needs that; is this the right file?";
+            return Err(Diagnostic::error(Code::TooLarge, at, message).help(help));
+        }
         if builder.take(event, at)? {
             break;
         }
@@ -86,6 +103,8 @@ struct Builder<'s, 'n> {
     first_line: u32,
     open: Vec<Open<'s>>,
     anchors: FxHashMap<usize, Tree<'s>>,
+    /// How many values there are since the last node was given out.
+    held: usize,
     anchored: Amount,
     most_anchored: Amount,
     aliased: Amount,
@@ -198,8 +217,10 @@ impl<'s> Builder<'s, '_> {
 
     fn put(&mut self, tree: Tree<'s>) {
         if self.in_nodes() {
+            self.held = 0;
             return (self.node)(tree);
         }
+        self.held += 1;
         let is_pipe = self.open.len() == 1;
         match self.open.last_mut() {
             None => self.root = Some(tree),
@@ -345,6 +366,15 @@ mod tests {
             text += &format!("a{level}: &a{level} [{inner}]\n");
         }
         assert_eq!(whole(&text).unwrap_err().code, Code::Aliases);
+    }
+
+    #[test]
+    fn values_are_held_up_to_a_limit_but_nodes_are_not() {
+        let many = "1,".repeat(200);
+        let (map, mut nodes) = (format!("a: [{many}]"), 0);
+        assert_eq!(parse_within(100, &map, 1, &mut |_| {}).unwrap_err().code, Code::TooLarge);
+        parse_within(100, &format!("nodes: [{many}]"), 1, &mut |_| nodes += 1).unwrap();
+        assert_eq!(nodes, 200);
     }
 
     #[test]
