@@ -2,14 +2,13 @@
 //! made again when it is missing, damaged or of another version.
 
 use std::{
-    fs::{self, TryLockError},
-    io,
+    fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use omne_events::{RunId, private_file};
+use omne_events::{RunId, lock_within, private_file};
 use rusqlite::{Connection, OpenFlags};
 
 mod fold;
@@ -20,8 +19,6 @@ mod log;
 const VERSION: i64 = 1;
 /// How long another process's sync is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long until somebody looks again whether it is over.
-const PAUSE: Duration = Duration::from_millis(10);
 /// How much of logs is taken in between two commits, in bytes: it bounds the size of the write-ahead log.
 const BATCH: u64 = 64 << 20;
 
@@ -136,18 +133,11 @@ impl Index {
 fn alone(path: &Path) -> Result<fs::File, IndexError> {
     let path = path.with_extension("lock");
     let locked = private_file().write(true).create(true).open(&path).and_then(|file| {
-        let began = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => {
-                    let message = "another process has been at the index for a minute";
-                    return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
+        if lock_within(&file, PATIENCE)? {
+            return Ok(file);
         }
+        let message = "another process has been at the index for a minute";
+        Err(io::Error::new(io::ErrorKind::WouldBlock, message))
     });
     locked.map_err(|source| IndexError::Io { verb: "lock", path, source })
 }

@@ -24,7 +24,7 @@ pub use event::*;
 pub use id::{EventId, IdGen, NameError, NodeId, PipeName, RandomIds, RunId};
 pub use log::{
     Durability, LockedLog, LogReader, LogWriter, Medium, OpenError, ReadError, Syncer, Tail, WriteError,
-    read_ahead,
+    lock_within, read_ahead,
 };
 pub use private::{private_file, read_private, write_private};
 pub use text::beginning;

@@ -9,7 +9,7 @@ mod sync;
 mod writer;
 
 pub use ahead::read_ahead;
-pub use lock::{LockedLog, OpenError};
+pub use lock::{LockedLog, OpenError, lock_within};
 pub use medium::{Medium, Syncer};
 pub use reader::{LogReader, ReadError, Tail};
 pub use sync::Durability;

@@ -34,6 +34,25 @@ pub enum OpenError {
     },
 }
 
+/// Takes the lock of a file for as long as that is open; false when others have held it for all of `patience`, in which it
+/// is tried every ten milliseconds.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let mut left = patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if left.is_zero() => return Ok(false),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        left = left.saturating_sub(PAUSE);
+    }
+}
+
 /// A log that this process owns until it is dropped.
 #[derive(Debug)]
 pub struct LockedLog {
@@ -65,20 +84,11 @@ impl LockedLog {
 
     fn own(file: File, path: &Path) -> Result<Self, OpenError> {
         // Whoever only asks whether the log is owned holds the lock for an instant, so one refusal is no answer.
-        const TRIES: u32 = 5;
-        for tried in 1.. {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if tried < TRIES => {
-                    std::thread::sleep(Duration::from_millis(10))
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(OpenError::Owned { path: path.to_owned(), pid: recorded_owner(path) });
-                }
-                Err(TryLockError::Error(source)) => {
-                    return Err(OpenError::Io { verb: "lock", path: path.to_owned(), source });
-                }
-            }
+        const PATIENCE: Duration = Duration::from_millis(40);
+        match lock_within(&file, PATIENCE) {
+            Ok(true) => {}
+            Ok(false) => return Err(OpenError::Owned { path: path.to_owned(), pid: recorded_owner(path) }),
+            Err(source) => return Err(OpenError::Io { verb: "lock", path: path.to_owned(), source }),
         }
         let owner = owner_file(path);
         write_private(&owner, format!("{}\n", std::process::id()).as_bytes())
