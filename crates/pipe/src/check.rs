@@ -119,9 +119,7 @@ impl Drafts {
 
     fn depend(&mut self, of: NodeIx, on: Spanned<&str>) {
         self.dependency_names.push_str(on.value);
-        // A pipe file has at most 32 MiB.
-        let name_end = u32::try_from(self.dependency_names.len()).unwrap_or(u32::MAX);
-        self.dependencies.push(Dependency { of, at: on.at, name_end });
+        self.dependencies.push(Dependency { of, at: on.at, name_end: end(&self.dependency_names) });
     }
 
     /// What each node depends on, node by node and as it was written.
@@ -257,14 +255,12 @@ impl<'a> Nodes<'a> {
         if self.drafts.len() >= self.lookup.most_nodes() {
             return self.one_too_many(tree.at);
         }
-        // A pipe file has at most 32 MiB, which JSON's escapes can't make longer than this can tell.
-        let place = |json: &String| u32::try_from(json.len()).unwrap_or(u32::MAX);
         if !self.json.is_empty() {
             self.json.push(',');
         }
-        let from = place(&self.json);
+        let from = end(&self.json);
         tree.write_json(&mut self.json);
-        self.places.push(from..place(&self.json));
+        self.places.push(from..end(&self.json));
         let node = node::read(tree, self.source, self.lookup, &mut self.drafts, &mut self.faults);
         self.nodes.push(node);
     }
@@ -388,6 +384,12 @@ fn bad_name(at: Span, error: &omne_events::NameError, faults: &mut Faults) {
     faults.add(Code::BadName, at, error.to_string());
 }
 
+/// Where a text ends. A pipe file has at most 32 MiB and its aliases add no more: JSON's escapes can't make that longer than
+/// this can tell.
+fn end(text: &str) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
+}
+
 /// The whole pipe as JSON, and where each node stands in it: `nodes` with what is around them.
 fn definition(tree: &Tree<'_>, mut nodes: String, mut places: Vec<Range<u32>>) -> Definition {
     let (mut before, mut after) = (String::from("{"), String::new());
@@ -408,7 +410,7 @@ fn definition(tree: &Tree<'_>, mut nodes: String, mut places: Vec<Range<u32>>) -
         }
     }
     around.push('}');
-    let shift = u32::try_from(before.len()).unwrap_or(u32::MAX);
+    let shift = end(&before);
     for place in &mut places {
         *place = place.start.saturating_add(shift)..place.end.saturating_add(shift);
     }

@@ -181,9 +181,7 @@ impl<'s> Builder<'s, '_> {
 
     fn open(&mut self, at: Span, anchor: usize, kind: Kind<'s>) -> Result<(), Diagnostic> {
         if self.open.len() >= MOST_DEPTH {
-            let message = format!("this is nested more than {MOST_DEPTH} deep");
-            return Err(Diagnostic::error(Code::Depth, at, message)
-                .help("no pipe needs that; is this the right file?"));
+            return Err(too_deep(at));
         }
         self.open.push(Open { at, anchor, key: None, kind });
         Ok(())

@@ -53,8 +53,8 @@ impl Fault {
         ["fdatasync", "write"].contains(&&*self.call.name) && line.contains("/events.jsonl>")
     }
 
-    /// Whether the system may do so to the call of that line. The standard library takes it for granted that a directory's stream can be closed,
-    /// and that nothing interrupts it as it is opened; so it is.
+    /// Whether the system may do so to the call of that line. The standard library takes it for granted that a
+    /// directory's stream can be closed, and that nothing interrupts it as it is opened; so it is.
     fn is_fair(&self, line: &str, sandbox: &Sandbox) -> bool {
         let path =
             line.split_once('<').and_then(|(_, rest)| Some(rest.split_once('>')?.0)).unwrap_or_default();
