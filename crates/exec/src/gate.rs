@@ -2,9 +2,14 @@
 
 use std::{
     ffi::OsString,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
+
+use omne_events::ErrorKind;
+
+use crate::node::verdict::{Failure, of_spawn};
 
 /// The exit code by which a gate asks people, with its output as the question: `EX_TEMPFAIL` of sysexits.
 pub(crate) const ASKS: i32 = 75;
@@ -18,7 +23,7 @@ pub const GATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Why it can't be used, for people.
 pub fn gate_path(volume: &Path, name: &str) -> Result<PathBuf, String> {
     let path = volume.join(".omne/dist/hooks").join(format!("{name}.sh"));
-    let shown = format!(".omne/dist/hooks/{name}.sh");
+    let shown = shown(name);
     match std::fs::symlink_metadata(&path) {
         Ok(found) if found.is_file() => Ok(path),
         Ok(found) if found.is_symlink() => {
@@ -30,6 +35,21 @@ pub fn gate_path(volume: &Path, name: &str) -> Result<PathBuf, String> {
         }
         Err(error) => Err(format!("`{shown}` can not be read: {error}")),
     }
+}
+
+/// What people call the script of the gate `name`.
+fn shown(name: &str) -> String {
+    format!(".omne/dist/hooks/{name}.sh")
+}
+
+/// Why the gate `name` could not be started.
+pub(crate) fn not_started(volume: &Path, name: &str, error: &io::Error) -> Failure {
+    let shown = shown(name);
+    if error.kind() == io::ErrorKind::NotFound && gate_path(volume, name).is_ok() {
+        let message = format!("cannot start `{shown}`: the program that its first line names does not exist");
+        return Failure::new(ErrorKind::SpawnFailed, message);
+    }
+    of_spawn(error, volume, Path::new(&shown))
 }
 
 /// The program and arguments by which the gate `name` is run; `shell` runs a script that does not say what runs it.

@@ -16,9 +16,9 @@ use omne_process::{
 use crate::{
     Funds, Recording,
     agent::Start,
-    gate::{ASKS, GATE_TIMEOUT},
+    gate::{ASKS, GATE_TIMEOUT, not_started},
     node::{
-        bash,
+        bash::{self, working_directory},
         verdict::{self, Cause, Failure},
     },
     outputs::take_outputs,
@@ -277,7 +277,7 @@ impl LocalExecutor {
         let cwd = spec.cwd.clone();
         let (token, pid) = self
             .supervisor
-            .spawn(spec)
+            .spawn_unawaited(spec)
             .map_err(|error| verdict::of_spawn(&error, &cwd, &self.places.shell))?;
         self.active.insert(token, active);
         let spawned = NodeSpawned {
@@ -327,7 +327,12 @@ impl LocalExecutor {
             Stage::Agent(_) => Ok(None),
             Stage::Script => {
                 let outputs = self.take_outputs(&Self::output_file(node, active.number));
-                if let Some(failure) = verdict::of_process(&ended, active.cause, self.places.output_limit) {
+                let not_started = |error: &io::Error| match working_directory(&self.places.workspace, node) {
+                    Ok(cwd) => verdict::of_spawn(error, &cwd, &self.places.shell),
+                    Err(failure) => failure,
+                };
+                let limit = self.places.output_limit;
+                if let Some(failure) = verdict::of_process(&ended, active.cause, limit, not_started) {
                     return Err(failure);
                 }
                 let completed = self.completed(node, active.number, active.since, &ended, outputs?);
@@ -341,7 +346,9 @@ impl LocalExecutor {
                 Ok(None)
             }
             Stage::Gate { mut completed } => {
-                if let Some(mut failure) = verdict::of_process(&ended, active.cause, u64::MAX) {
+                let not_started =
+                    |error: &io::Error| not_started(&self.places.volume, gates::gate_name(node), error);
+                if let Some(mut failure) = verdict::of_process(&ended, active.cause, u64::MAX, not_started) {
                     if failure.kind == ErrorKind::Crash {
                         failure.kind = ErrorKind::GateFailed;
                         if failure.message.trim().is_empty() {

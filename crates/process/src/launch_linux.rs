@@ -4,32 +4,45 @@
 //! What the C library's `posix_spawn` makes anew for each process is kept here:
 //! the stack that the child stands on for a moment (to unmap one interrupts
 //! every other processor), the room for its arguments and environment, and the
-//! knowledge which signals have handlers.
+//! knowledge which signals have handlers. And `vfork` stops the parent until the
+//! child is another program, which is longer than all that the parent has to do
+//! for a node: where there is another processor, both can go on.
 
 use std::{
-    borrow::Cow,
-    ffi::CString,
+    env,
+    ffi::OsStr,
     fs::File,
     io,
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
-    ptr,
+    ptr::NonNull,
 };
 
-use libc::{c_char, c_int, c_void};
 use rustix::{
     fs::{OFlags, fcntl_setfl},
+    io::Errno,
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, Resource, Rlimit, setrlimit},
+    process::{Pid, WaitOptions, setpgid, waitpid},
 };
 
-use crate::{Environment, Spec, files, find_program, signals::HANDLED, without_signals};
+use self::child::{Lent, clone};
+use crate::Spec;
 
-/// The child makes a dozen system calls on it, and no signal reaches it there: some hundred bytes would do.
-const STACK: usize = 32 * 1024;
+#[path = "launch/block.rs"]
+mod block;
+#[path = "launch/child.rs"]
+mod child;
+
+/// How long to wait for a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// It exists. Why it did not become its program is told when its [`Loan`] is given back.
+    Process,
+    /// It is the program.
+    Program,
+}
 
 /// A process that was started, and the reading ends of its standard output and error, which
 /// never block.
@@ -37,16 +50,23 @@ pub(crate) struct Launched {
     pub(crate) pid: Pid,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    /// To be given back once the process is reaped.
+    pub(crate) loan: Option<Loan>,
 }
+
+/// Memory that a process may still read and write. It stays what it is until [`Launcher::take_back`] gets it, and for
+/// ever if that never happens.
+pub(crate) struct Loan(NonNull<Lent>);
 
 /// Starts processes.
 pub(crate) struct Launcher {
-    /// In pieces that keep its end aligned as calls demand.
-    stack: Box<[u128]>,
-    arguments: Block,
-    environment: Block,
+    /// As many as were lent at once.
+    #[expect(clippy::vec_box, reason = "a box is lent as it is")]
+    at_home: Vec<Box<Lent>>,
     /// For the process that comes next.
     spare: Option<Pipes>,
+    /// Whether a process may go on in this one's memory while this one does so, too.
+    may_share: bool,
 }
 
 /// For standard output and error, each with its reading end, which never blocks, before its writing end.
@@ -66,12 +86,9 @@ impl Pipes {
 
 impl Launcher {
     pub(crate) fn new() -> Self {
-        Self {
-            stack: vec![0; STACK / size_of::<u128>()].into_boxed_slice(),
-            arguments: Block::default(),
-            environment: Block::default(),
-            spare: None,
-        }
+        let preloaded = env::var_os("LD_PRELOAD");
+        let may_share = !preloaded.is_some_and(|libraries| is_of_valgrind(&libraries));
+        Self { at_home: Vec::new(), spare: None, may_share }
     }
 
     /// Does what can be done for the next process before it is known: while others run there is time, and between the end
@@ -83,198 +100,61 @@ impl Launcher {
         }
     }
 
-    /// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
-    pub(crate) fn launch(&mut self, spec: &Spec, stdin: &File) -> io::Result<Launched> {
-        let program = CString::new(locate(&spec.program)?.as_os_str().as_bytes())?;
-        let cwd = CString::new(spec.cwd.as_os_str().as_bytes())?;
-        self.arguments.clear();
-        self.arguments.push(&[spec.program.as_os_str().as_bytes()])?;
-        for arg in &spec.args {
-            self.arguments.push(&[arg.as_bytes()])?;
-        }
-        let (arguments, environment) = (self.arguments.pointers(), self.environment.of(&spec.environment)?);
+    /// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output. Where a
+    /// process can't be left to itself, it is waited for in any case.
+    pub(crate) fn launch(&mut self, spec: &Spec, stdin: &File, until: Until) -> io::Result<Launched> {
+        let mut lent = self.at_home.pop().unwrap_or_default();
+        lent.fill(spec)?;
         // Before there is a process: what can fail must not leave one that nobody knows of.
         let Pipes([(stdout, out), (stderr, err)]) = self.spare.take().map_or_else(Pipes::new, Ok)?;
-        let plan = Plan {
-            program: program.as_ptr(),
-            cwd: cwd.as_ptr(),
-            arguments: arguments.as_ptr(),
-            environment: environment.as_ptr(),
-            streams: [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
-            open_files: files::limit_before(),
-            error: 0,
-        };
-        let pid = spawn(&mut self.stack, plan)?;
-        let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::other("the child has no process id"))?;
-        Ok(Launched { pid, stdout, stderr })
-    }
-}
-
-/// A name without a directory is looked for in this process's `PATH`.
-fn locate(program: &Path) -> io::Result<Cow<'_, Path>> {
-    let bytes = program.as_os_str().as_bytes();
-    match (std::str::from_utf8(bytes), bytes.contains(&b'/')) {
-        (Ok(name), false) => std::env::var_os("PATH")
-            .and_then(|path| find_program(name, &path))
-            .map(Cow::Owned)
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT)),
-        _ => Ok(Cow::Borrowed(program)),
-    }
-}
-
-/// Texts that end with a NUL each, one behind the other, and the array of pointers to them that ends with a null.
-#[derive(Default)]
-struct Block {
-    texts: Vec<u8>,
-    starts: Vec<usize>,
-    pointers: Vec<*const c_char>,
-    hidden: Vec<bool>,
-}
-
-impl Block {
-    fn clear(&mut self) {
-        self.texts.clear();
-        self.starts.clear();
-        self.pointers.clear();
-    }
-
-    /// Adds a text that is made of `parts`.
-    fn push(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        self.starts.push(self.texts.len());
-        for part in parts {
-            if part.contains(&0) {
-                let message = "there is a NUL character in it";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
-            self.texts.extend_from_slice(part);
+        lent.streams = [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()];
+        let mut until = if self.may_share { until } else { Until::Program };
+        let loan = Loan(NonNull::from(Box::leak(lent)));
+        let mut pid = clone(loan.0, until);
+        if pid == Err(Errno::INVAL) && until == Until::Process {
+            // An emulator, or a C library, whose processes are waited for or threads.
+            (self.may_share, until) = (false, Until::Program);
+            pid = clone(loan.0, until);
         }
-        self.texts.push(0);
-        Ok(())
-    }
-
-    /// The array, as long as nothing is added.
-    fn pointers(&mut self) -> &[*const c_char] {
-        let texts = &self.texts;
-        self.pointers.extend(self.starts.iter().map(|start| texts[*start..].as_ptr().cast::<c_char>()));
-        self.pointers.push(ptr::null());
-        &self.pointers
-    }
-
-    /// The array of an environment: what all have in common is pointed to where it is.
-    fn of(&mut self, environment: &Environment) -> io::Result<&[*const c_char]> {
-        let (base, own) = (&environment.base, &environment.own);
-        self.clear();
-        self.hidden.clear();
-        self.hidden.resize(base.entries.len(), false);
-        for (at, (name, value)) in own.iter().enumerate() {
-            // The later one of two counts.
-            if own[at + 1..].iter().all(|(other, _)| other != name) {
-                self.push(&[name.as_bytes(), b"=", value.as_bytes()])?;
-                if let Some(place) = base.find(name.as_bytes()) {
-                    self.hidden[place] = true;
+        let launched = |pid, loan| Launched { pid, stdout, stderr, loan };
+        match (pid, until) {
+            (Ok(pid), Until::Process) => {
+                // It does so itself, but who knows when, and a signal to its group has to find it there. What is the
+                // program by now has done so.
+                let _ = setpgid(Some(pid), Some(pid));
+                Ok(launched(pid, Some(loan)))
+            }
+            (Ok(pid), Until::Program) => match self.take_back(loan) {
+                None => Ok(launched(pid, None)),
+                Some(error) => {
+                    // It is dead: nobody else has to know that it lived.
+                    while let Err(Errno::INTR) = waitpid(Some(pid), WaitOptions::empty()) {}
+                    Err(error)
                 }
+            },
+            (Err(error), _) => {
+                self.take_back(loan);
+                Err(error.into())
             }
         }
-        let shown = base.entries.iter().zip(&self.hidden).filter(|(_, hidden)| !**hidden);
-        self.pointers.extend(shown.map(|(entry, _)| entry.as_ptr()));
-        Ok(self.pointers())
+    }
+
+    /// Takes back what a process had that is reaped, or is its program: why it never was, if so.
+    #[expect(unsafe_code, reason = "a box that somebody else had a pointer to")]
+    pub(crate) fn take_back(&mut self, Loan(lent): Loan) -> Option<io::Error> {
+        // SAFETY: it was a box, and whoever else had the pointer is gone.
+        let mut lent = unsafe { Box::from_raw(lent.as_ptr()) };
+        let error = lent.take_error();
+        self.at_home.push(lent);
+        error
     }
 }
 
-/// What the child reads, and the one thing that it writes. All pointers are valid until it is another program or gone.
-struct Plan {
-    program: *const c_char,
-    cwd: *const c_char,
-    arguments: *const *const c_char,
-    environment: *const *const c_char,
-    streams: [c_int; 3],
-    /// The limit of open files, if it is not this process's.
-    open_files: Option<Rlimit>,
-    /// Why it could not become the program; 0 if it has.
-    error: c_int,
-}
-
-#[expect(
-    unsafe_code,
-    reason = "no safe interface starts a process on a stack and with a block that are made already"
-)]
-fn spawn(stack: &mut [u128], mut plan: Plan) -> io::Result<c_int> {
-    let (pid, failed) = without_signals(|| {
-        // SAFETY: the stack is this function's alone until the child has left it, as with CLONE_VFORK this thread goes on
-        // only then; its end is aligned to 16 bytes and the child uses a fraction of it. `plan` outlives that, too. Other
-        // threads go on, and the child touches nothing that they use: it makes system calls only, and all signals are
-        // blocked in it while handlers of this process could run.
-        let pid = unsafe {
-            libc::clone(
-                become_program,
-                stack.as_mut_ptr_range().end.cast::<c_void>(),
-                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-                (&raw mut plan).cast::<c_void>(),
-            )
-        };
-        (pid, if pid < 0 { io::Error::last_os_error().raw_os_error() } else { None })
-    });
-    // SAFETY: `plan` is a local of this function; the child wrote it through the pointer, which the compiler can't see.
-    let error = unsafe { (&raw const plan.error).read_volatile() };
-    match failed.or((error != 0).then_some(error)) {
-        None => Ok(pid),
-        Some(code) => {
-            if let Some(pid) = Pid::from_raw(pid.max(0)) {
-                // It is dead: nobody else has to know that it lived.
-                while let Err(rustix::io::Errno::INTR) =
-                    rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
-                {
-                }
-            }
-            Err(io::Error::from_raw_os_error(code))
-        }
-    }
-}
-
-/// The child, in the memory of its parent.
-#[expect(unsafe_code, reason = "the system calls between clone and exec")]
-extern "C" fn become_program(plan: *mut c_void) -> c_int {
-    /// What a shell says of a program that it could not start; nobody sees it.
-    const NOT_STARTED: c_int = 127;
-    let plan = plan.cast::<Plan>();
-    // SAFETY: `plan` is the parent's, which waits. Everything called here is async-signal-safe and allocates nothing.
-    unsafe {
-        let Plan { program, cwd, arguments, environment, streams, open_files, .. } = &*plan;
-        let prepared = || {
-            // Before signals are let in: a handler would run in the parent's memory. The runtime ignores SIGPIPE for this
-            // process; a child has the usual behaviour.
-            for signal in HANDLED.into_iter().chain([libc::SIGPIPE]) {
-                if libc::signal(signal, libc::SIG_DFL) == libc::SIG_ERR {
-                    return false;
-                }
-            }
-            if let Some(limit) = open_files {
-                // It is one that this process had: where it can't be had any more, more files do little harm.
-                let _ = setrlimit(Resource::Nofile, *limit);
-            }
-            let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-            libc::sigemptyset(none.as_mut_ptr());
-            libc::setpgid(0, 0) == 0
-                && (0..).zip(streams).all(|(number, stream)| hand_over(*stream, number))
-                && libc::chdir(*cwd) == 0
-                && libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) == 0
-        };
-        if prepared() {
-            libc::execve(*program, *arguments, *environment);
-        }
-        (&raw mut (*plan).error).write_volatile(*libc::__errno_location());
-        libc::_exit(NOT_STARTED)
-    }
-}
-
-/// Makes `stream` the file of that number, which stays open in the program.
-#[expect(unsafe_code, reason = "the system calls between clone and exec")]
-fn hand_over(stream: c_int, number: c_int) -> bool {
-    // SAFETY: both are numbers; what they mean is up to the kernel.
-    unsafe {
-        match stream == number {
-            true => libc::fcntl(stream, libc::F_SETFD, 0) == 0,
-            false => libc::dup2(stream, number) >= 0,
-        }
-    }
+/// Whether these libraries were preloaded by valgrind, which ends where it sees a process that shares memory and is not
+/// waited for.
+fn is_of_valgrind(libraries: &OsStr) -> bool {
+    libraries.as_bytes().split(|&byte| matches!(byte, b':' | b' ')).any(|path| {
+        let name = path.rsplit(|&byte| byte == b'/').next();
+        name.is_some_and(|name| name.starts_with(b"vgpreload_"))
+    })
 }

@@ -18,13 +18,27 @@ use rustix::{
 
 use crate::{Spec, files::as_before, spawn::command};
 
+/// How long to wait for a process: always until it is its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// It may be less.
+    Process,
+    /// It is the program.
+    Program,
+}
+
 /// A process that was started, and the reading ends of its standard output and error, which
 /// never block.
 pub(crate) struct Launched {
     pub(crate) pid: Pid,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    /// Nothing is ever lent.
+    pub(crate) loan: Option<Loan>,
 }
+
+/// What a process has of this one: it can't be.
+pub(crate) enum Loan {}
 
 /// Starts processes.
 pub(crate) struct Launcher;
@@ -44,7 +58,7 @@ impl Launcher {
 
     /// Starts the process in a group of its own, with `stdin` as its standard input and pipes for its output.
     #[expect(clippy::unused_self, reason = "elsewhere there is something to keep")]
-    pub(crate) fn launch(&mut self, spec: &Spec, stdin: &File) -> io::Result<Launched> {
+    pub(crate) fn launch(&mut self, spec: &Spec, stdin: &File, _: Until) -> io::Result<Launched> {
         // They are made beforehand, because the limit of open files is lower while the child is.
         let (stdout, out) = io::pipe()?;
         let (stderr, err) = io::pipe()?;
@@ -74,6 +88,17 @@ impl Launcher {
             pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
             stdout: stdout.into(),
             stderr: stderr.into(),
+            loan: None,
         })
+    }
+
+    /// Takes back what a process had that is reaped.
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "elsewhere there is something to keep"
+    )]
+    pub(crate) fn take_back(&mut self, loan: Loan) -> Option<io::Error> {
+        match loan {}
     }
 }

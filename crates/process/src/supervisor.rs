@@ -20,7 +20,7 @@ use crate::{
     Captured, Mark, Signal, Spec, Waker,
     capture::{Budget, Capture, Pumped},
     kin::Kin,
-    launch::{Launched, Launcher},
+    launch::{Launched, Launcher, Loan, Until},
     signals::Signals,
 };
 
@@ -60,6 +60,8 @@ pub struct Ended {
     pub stderr: Captured,
     /// It was ended because it printed more than its limit.
     pub over_limit: bool,
+    /// Why it never became its program, if so: of those from [`Supervisor::spawn_unawaited`].
+    pub start_error: Option<io::Error>,
     /// Why its output could not be kept, if so.
     pub capture_error: Option<io::Error>,
 }
@@ -81,6 +83,9 @@ struct Child {
     stdout: Capture,
     stderr: Capture,
     over_limit: bool,
+    /// What it may still use of this process's memory.
+    loan: Option<Loan>,
+    start_error: Option<io::Error>,
     capture_error: Option<io::Error>,
     status: Option<ExitStatus>,
     ending: Option<Ending>,
@@ -146,8 +151,21 @@ impl Supervisor {
     /// # Errors
     /// When it can't be started; then nothing is left of it.
     pub fn spawn(&mut self, spec: Spec) -> io::Result<(Token, u32)> {
+        self.launch(spec, Until::Program)
+    }
+
+    /// The same without waiting until it is its program, which takes longer than all the rest: [`Ended::start_error`]
+    /// tells whether it ever was.
+    ///
+    /// # Errors
+    /// When there can't be such a process; then nothing is left of it.
+    pub fn spawn_unawaited(&mut self, spec: Spec) -> io::Result<(Token, u32)> {
+        self.launch(spec, Until::Process)
+    }
+
+    fn launch(&mut self, spec: Spec, until: Until) -> io::Result<(Token, u32)> {
         let stdin = spec.stdin.as_ref().unwrap_or(&self.null);
-        let Launched { pid, stdout, stderr } = self.launcher.launch(&spec, stdin)?;
+        let Launched { pid, stdout, stderr, loan } = self.launcher.launch(&spec, stdin, until)?;
         self.childless = false;
         let token = Token(self.next);
         self.next += 1;
@@ -161,6 +179,8 @@ impl Supervisor {
                 stdout: Capture::new(stdout, spec.stdout, spec.mask.as_ref(), budget.clone()),
                 stderr: Capture::new(stderr, spec.stderr, spec.mask.as_ref(), budget),
                 over_limit: false,
+                loan,
+                start_error: None,
                 capture_error: None,
                 status: None,
                 ending: None,
@@ -327,7 +347,10 @@ impl Supervisor {
             };
             let status: ExitStatus = std::os::unix::process::ExitStatusExt::from_raw(status.as_raw());
             match self.by_pid.remove(&pid).and_then(|token| self.children.get_mut(&token)) {
-                Some(child) => child.status = Some(status),
+                Some(child) => {
+                    child.status = Some(status);
+                    child.start_error = child.loan.take().and_then(|loan| self.launcher.take_back(loan));
+                }
                 None => self.kin.forget(pid),
             }
         }
@@ -377,6 +400,7 @@ impl Supervisor {
             stdout: child.stdout.finish(),
             stderr: child.stderr.finish(),
             over_limit: child.over_limit,
+            start_error: child.start_error,
             capture_error: child.capture_error,
         })
     }

@@ -11,8 +11,8 @@ use omne_process::{Ended, Sink, Spec};
 use super::{Active, LocalExecutor, Stage, held::Step, hooked::forbidden};
 use crate::{
     agent::write_whole,
-    gate::{GATE_TIMEOUT, gate_command},
-    node::verdict::{self, Failure},
+    gate::{GATE_TIMEOUT, gate_command, not_started},
+    node::verdict::Failure,
     port::{AtGate, Attempt, Decision, Emitted},
 };
 
@@ -72,9 +72,8 @@ impl LocalExecutor {
             mask: self.mask().cloned(),
             output_limit: u64::MAX,
         };
-        let spawned = self.supervisor.spawn(spec);
-        let (token, _) =
-            spawned.map_err(|error| verdict::of_spawn(&error, &self.places.volume, &self.places.shell))?;
+        let spawned = self.supervisor.spawn_unawaited(spec);
+        let (token, _) = spawned.map_err(|error| not_started(&self.places.volume, gate, &error))?;
         let stage = Stage::Gate { completed: Box::new(completed) };
         self.active.insert(
             token,

@@ -105,8 +105,17 @@ pub(crate) fn of_output_limit(output_limit: u64) -> Failure {
     Failure::new(ErrorKind::OutputLimit, message)
 }
 
-/// What the end of a node's own process means; `None` when it went well.
-pub(crate) fn of_process(ended: &Ended, cause: Option<Cause>, output_limit: u64) -> Option<Failure> {
+/// What the end of a node's own process means; `None` when it went well. What it means that there was none,
+/// `not_started` tells.
+pub(crate) fn of_process(
+    ended: &Ended,
+    cause: Option<Cause>,
+    output_limit: u64,
+    not_started: impl FnOnce(&io::Error) -> Failure,
+) -> Option<Failure> {
+    if let (Some(error), None) = (&ended.start_error, cause) {
+        return Some(not_started(error));
+    }
     let tail = ended.stderr.tail_text();
     let failure = match cause {
         Some(cause) => of_cause(cause, &tail),

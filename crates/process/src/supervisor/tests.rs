@@ -138,6 +138,68 @@ fn a_program_that_does_not_exist_is_an_error_and_leaves_nothing() {
     assert_eq!(world.supervisor.children.len(), 0);
 }
 
+/// Why it can't be started without waiting for it: told at once, or at its end.
+fn unawaited_error(world: &mut World, spec: Spec) -> io::Error {
+    match world.supervisor.spawn_unawaited(spec) {
+        Ok(_) => world.next_end().start_error.unwrap(),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_process_that_is_not_awaited_tells_at_its_end_why_it_never_was_its_program() {
+    let mut world = World::new();
+    let no_program = Spec { program: "/no/such/program".into(), ..world.spec("") };
+    assert_eq!(unawaited_error(&mut world, no_program).kind(), io::ErrorKind::NotFound);
+    let no_cwd = Spec { cwd: world.dir.path().join("none"), ..world.spec("true") };
+    assert_eq!(unawaited_error(&mut world, no_cwd).kind(), io::ErrorKind::NotFound);
+    let too_long = world.spec(&"#".repeat(1 << 20));
+    assert_eq!(unawaited_error(&mut world, too_long).kind(), io::ErrorKind::ArgumentListTooLong);
+    assert_eq!(world.supervisor.children.len(), 0);
+    assert!(world.run("true").start_error.is_none(), "what it had is used again");
+}
+
+#[test]
+fn processes_that_are_not_awaited_have_arguments_and_environments_of_their_own() {
+    const COUNT: usize = 20;
+    let mut world = World::new();
+    for number in 0..COUNT {
+        let mut spec = world.spec(&format!("test {number}-$PWD = \"$NUMBER\" && exit {number}; exit 99"));
+        let place = spec.cwd.display().to_string();
+        spec.environment.set("NUMBER", format!("{number}-{place}"));
+        spec.stdout = Sink::Tail;
+        world.supervisor.spawn_unawaited(spec).unwrap();
+    }
+    let mut happenings = Vec::new();
+    while happenings.len() < COUNT {
+        world.supervisor.wait(Some(Duration::from_secs(20)), &mut happenings).unwrap();
+    }
+    let code = |happening: &Happening| match happening {
+        Happening::Ended(ended) => usize::try_from(ended.status.code().unwrap()).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let mut codes: Vec<usize> = happenings.iter().map(code).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, Vec::from_iter(0..COUNT));
+}
+
+#[test]
+fn a_process_that_is_not_awaited_can_be_ended_before_it_is_its_program() {
+    for (how, signal) in [
+        (End::Interrupt, rustix::process::Signal::INT),
+        (End::Gently, rustix::process::Signal::TERM),
+        (End::AtOnce, rustix::process::Signal::KILL),
+    ] {
+        let mut world = World::new();
+        let spec = world.spec("exec sleep 300");
+        let (token, _) = world.supervisor.spawn_unawaited(spec).unwrap();
+        world.supervisor.end(token, how);
+        let ended = world.next_end();
+        assert_eq!(ended.status.signal(), Some(signal.as_raw()));
+        assert!(ended.start_error.is_none());
+    }
+}
+
 #[test]
 fn a_background_process_ends_with_its_script() {
     let mut world = World::new();
@@ -305,7 +367,7 @@ fn what_a_dead_runner_left_is_found_by_its_mark() {
     let mut spec = world.spec(&format!("{TELL} setsid sh -c '{TELL} tell $$ pid; sleep 300'"));
     // The runner's death is played: nobody supervises this one.
     spec.mark = Mark::default();
-    let child = Launcher::new().launch(&spec, &File::open("/dev/null").unwrap()).unwrap();
+    let child = Launcher::new().launch(&spec, &File::open("/dev/null").unwrap(), Until::Program).unwrap();
     let mark = world.mark();
     let pid = world.pid("pid");
     assert!(end_marked(&mark, Duration::from_secs(5)) >= 1);
