@@ -40,6 +40,9 @@ use active::{Active, Stage};
 /// What the names of `OMNE_OUTPUT` files end with.
 const OUTPUT: &str = ".output";
 
+/// How many of them are looked for before it is worth to have them watched for.
+const UNWATCHED: usize = 2000;
+
 /// Where things are, all absolute.
 #[derive(Debug, Clone)]
 pub struct Places {
@@ -116,7 +119,7 @@ impl LocalExecutor {
     ) -> io::Result<Self> {
         let nodes = Directory::open(&places.run_dir.join("nodes"))?;
         Ok(Self {
-            given: Arrivals::new(&nodes, OUTPUT),
+            given: Arrivals::new(&nodes, OUTPUT, UNWATCHED),
             nodes,
             secrets: None,
             supervisor: Supervisor::new()?,

@@ -1,6 +1,7 @@
 //! Linux: inotify tells of every name that comes into a directory before the
 //! call that made it returns, so asking costs no search for a file that is not
-//! there.
+//! there. To end a watch may take the kernel some milliseconds, which is
+//! thousands of searches.
 
 use std::{
     ffi::CStr,
@@ -38,36 +39,66 @@ const BUFFER: usize = 4096;
 /// Which names with a certain ending are in a directory, as far as it is known without looking.
 pub struct Arrivals {
     ending: &'static str,
-    /// Without it every name may be there.
-    queue: Option<OwnedFd>,
+    watch: Watch,
+}
+
+enum Watch {
+    /// It will be watched when it was asked about so many times more.
+    Later(Directory, usize),
+    Now(Names),
+    /// Every name may be there.
+    Never,
+}
+
+/// The names that are there, and the queue of those that have come since.
+struct Names {
+    queue: OwnedFd,
     names: FxHashSet<Box<[u8]>>,
     buffer: Box<[MaybeUninit<u8>]>,
 }
 
 impl Arrivals {
-    /// What comes from now on, and what is there already.
-    pub fn new(directory: &Directory, ending: &'static str) -> Self {
-        // In this order: what comes between both is seen twice, and not never.
-        let watched = watch(directory).and_then(|queue| Ok((queue, names_in(directory)?)));
-        let (queue, names) = watched.map_or((None, Vec::new()), |(queue, names)| (Some(queue), names));
-        let names = names.into_iter().filter(|name| is_meant(name, ending)).collect();
-        Self { ending, queue, names, buffer: vec![MaybeUninit::uninit(); BUFFER].into_boxed_slice() }
+    /// What comes, and what is there already. The first `unwatched` questions are answered without knowing it.
+    pub fn new(directory: &Directory, ending: &'static str, unwatched: usize) -> Self {
+        Self { ending, watch: Watch::Later(directory.clone(), unwatched) }
     }
 
     /// Whether a file of that name may be there. If not, no process that has ended by now has made it.
     pub fn may_have(&mut self, name: &str) -> bool {
-        self.read();
-        self.queue.is_none() || self.names.contains(name.as_bytes())
+        if let Watch::Later(directory, unwatched) = &mut self.watch {
+            if let Some(fewer) = unwatched.checked_sub(1) {
+                *unwatched = fewer;
+                return true;
+            }
+            self.watch = Names::new(directory, self.ending).map_or(Watch::Never, Watch::Now);
+        }
+        let Watch::Now(names) = &mut self.watch else { return true };
+        if names.read(self.ending) {
+            return names.names.contains(name.as_bytes());
+        }
+        self.watch = Watch::Never;
+        true
     }
 
     /// It was removed.
     pub fn forget(&mut self, name: &str) {
-        self.names.remove(name.as_bytes());
+        if let Watch::Now(names) = &mut self.watch {
+            names.names.remove(name.as_bytes());
+        }
+    }
+}
+
+impl Names {
+    fn new(directory: &Directory, ending: &str) -> rustix::io::Result<Self> {
+        // In this order: what comes between both is seen twice, and not never.
+        let queue = watch(directory)?;
+        let names = names_in(directory)?.into_iter().filter(|name| is_meant(name, ending)).collect();
+        Ok(Self { queue, names, buffer: vec![MaybeUninit::uninit(); BUFFER].into_boxed_slice() })
     }
 
-    /// Takes in what has come since the last time.
-    fn read(&mut self) {
-        let Self { ending, queue: Some(queue), names, buffer } = self else { return };
+    /// Takes in what has come since the last time. Whether these are all names, and not too many.
+    fn read(&mut self, ending: &str) -> bool {
+        let Self { queue, names, buffer } = self;
         let mut reader = Reader::new(queue, buffer);
         let is_whole = loop {
             match reader.next() {
@@ -81,11 +112,7 @@ impl Arrivals {
                 Err(_) => break false,
             }
         };
-        if !is_whole || names.len() > MOST {
-            // From now on every name may be there.
-            self.queue = None;
-            self.names = FxHashSet::default();
-        }
+        is_whole && names.len() <= MOST
     }
 }
 
@@ -119,22 +146,36 @@ mod tests {
     fn watched() -> (tempfile::TempDir, Arrivals) {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("before.x"), "").unwrap();
-        let arrivals = Arrivals::new(&Directory::open(dir.path()).unwrap(), ".x");
+        let arrivals = Arrivals::new(&Directory::open(dir.path()).unwrap(), ".x", 0);
         (dir, arrivals)
     }
 
     #[test]
     fn a_name_that_has_not_come_is_not_there() {
         let (dir, mut arrivals) = watched();
+        assert!(arrivals.may_have("before.x"));
         // Where the directory can't be watched there is nothing to be seen here.
-        let is_watched = arrivals.queue.is_some();
+        let is_watched = matches!(arrivals.watch, Watch::Now(_));
         fs::write(dir.path().join("other.x"), "").unwrap();
         assert_eq!(arrivals.may_have("new.x"), !is_watched);
     }
 
     #[test]
+    fn who_asks_a_few_times_only_is_told_that_every_name_may_be_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut arrivals = Arrivals::new(&Directory::open(dir.path()).unwrap(), ".x", 2);
+        for turn in 0..3 {
+            let is_unwatched = matches!(arrivals.watch, Watch::Later(..));
+            assert!(is_unwatched, "{turn}");
+            let may_have = arrivals.may_have("new.x");
+            assert_eq!(may_have, turn < 2 || !matches!(arrivals.watch, Watch::Now(_)));
+        }
+    }
+
+    #[test]
     fn more_names_than_are_kept_may_all_be_there() {
         let (dir, mut arrivals) = watched();
+        assert!(arrivals.may_have("before.x"));
         for number in 0..=MOST {
             fs::write(dir.path().join(format!("{number}.x")), "").unwrap();
         }
@@ -152,6 +193,7 @@ mod tests {
             );
             return;
         };
+        assert!(arrivals.may_have("before.x"));
         let names = [dir.path().join("a"), dir.path().join("b")];
         fs::write(&names[0], "").unwrap();
         for turn in 0..=most {

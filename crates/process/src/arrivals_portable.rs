@@ -6,8 +6,8 @@ use crate::Directory;
 pub struct Arrivals;
 
 impl Arrivals {
-    /// What comes from now on, and what is there already.
-    pub fn new(_: &Directory, _: &'static str) -> Self {
+    /// What comes, and what is there already. All questions are answered without knowing it.
+    pub fn new(_: &Directory, _: &'static str, _: usize) -> Self {
         Self
     }
 

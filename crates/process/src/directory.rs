@@ -152,7 +152,8 @@ mod tests {
         for name in ["outside 1.x", "outside 2.x", "watched/before.x", "watched/y"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        let mut arrivals = Arrivals::new(&Directory::open(&place).unwrap(), ".x");
+        let mut arrivals = Arrivals::new(&Directory::open(&place).unwrap(), ".x", 0);
+        assert!(arrivals.may_have("before.x"));
         fs::write(place.join("made.x"), "").unwrap();
         fs::rename(dir.path().join("outside 1.x"), place.join("moved.x")).unwrap();
         fs::rename(place.join("y"), place.join("renamed.x")).unwrap();
