@@ -36,7 +36,9 @@ pub(crate) enum When {
     Never,
 }
 
+// Of no command but the one that is called are arguments made.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Make a volume here, with a pipe that runs at once
     Init(Init),
@@ -76,6 +78,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(Audit),
     /// Look at hooks and rules, and try them
+    #[command(subcommand)]
     Hooks(Hooks),
     /// Play recorded runs again and compare what comes out
     Test(Test),
@@ -158,7 +161,7 @@ pub(crate) enum Workspace {
     Root,
 }
 
-/// What a run may cost.
+// What a run may cost. (A doc comment would become the description of the command that has it.)
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Money {
     /// The most that the run's agents may cost in all, in US dollars
@@ -173,7 +176,7 @@ fn dollars(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What is shown of a run under way.
+// What is shown of a run under way.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Show {
     /// Print the events to standard output as they are written
@@ -233,14 +236,8 @@ pub(crate) struct Answer {
     pub(crate) comment: Option<String>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Hooks {
-    #[command(subcommand)]
-    pub(crate) command: HooksCommand,
-}
-
 #[derive(Debug, Subcommand)]
-pub(crate) enum HooksCommand {
+pub(crate) enum Hooks {
     /// List hooks in the order that they are asked in, and rules
     List,
     /// Check `hooks.toml`, and whether its programs are there

@@ -17,22 +17,22 @@ use omne_runner::{RunError, Settings, Volume};
 use serde_json::{Map, Value};
 
 use crate::{
-    args::{self, HooksCommand},
+    args::{self, Hooks},
     failure::{Exit, Failure, Result},
     render::{table, visible},
     wire::Context,
 };
 
-pub(super) fn hooks(args: &args::Hooks, context: &Context) -> Result<ExitCode> {
+pub(super) fn hooks(command: &Hooks, context: &Context) -> Result<ExitCode> {
     let volume = context.volume()?;
     let config = Config::load(&volume.place("hooks.toml"))
         .map_err(|error| Failure::from(omne_runner::RunError::from(error)))?;
-    match &args.command {
-        HooksCommand::List => list(&config, context),
-        HooksCommand::Check => check(&config, &volume, context),
-        HooksCommand::Fire(args) => fire(args, config, &volume, context),
-        HooksCommand::Backtest(args) => backtest::backtest(args, config, &volume, context),
-        HooksCommand::Doctor => doctor(config, &volume, context),
+    match command {
+        Hooks::List => list(&config, context),
+        Hooks::Check => check(&config, &volume, context),
+        Hooks::Fire(args) => fire(args, config, &volume, context),
+        Hooks::Backtest(args) => backtest::backtest(args, config, &volume, context),
+        Hooks::Doctor => doctor(config, &volume, context),
     }
 }
 
