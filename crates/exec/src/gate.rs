@@ -42,14 +42,19 @@ fn shown(name: &str) -> String {
     format!(".omne/dist/hooks/{name}.sh")
 }
 
-/// Why the gate `name` could not be started.
-pub(crate) fn not_started(volume: &Path, name: &str, error: &io::Error) -> Failure {
+/// Why the gate `name` could not be started, by what its first line names or by `shell`.
+pub(crate) fn not_started(volume: &Path, name: &str, shell: &Path, error: &io::Error) -> Failure {
     let shown = shown(name);
-    if error.kind() == io::ErrorKind::NotFound && gate_path(volume, name).is_ok() {
-        let message = format!("cannot start `{shown}`: the program that its first line names does not exist");
-        return Failure::new(ErrorKind::SpawnFailed, message);
+    let is_its_own = gate_path(volume, name).is_ok_and(|script| names_its_interpreter(&script));
+    match (is_its_own, error.kind()) {
+        (true, io::ErrorKind::NotFound) => {
+            let message =
+                format!("cannot start `{shown}`: the program that its first line names does not exist");
+            Failure::new(ErrorKind::SpawnFailed, message)
+        }
+        (true, _) => of_spawn(error, volume, Path::new(&shown)),
+        (false, _) => of_spawn(error, volume, shell),
     }
-    of_spawn(error, volume, Path::new(&shown))
 }
 
 /// The program and arguments by which the gate `name` is run; `shell` runs a script that does not say what runs it.

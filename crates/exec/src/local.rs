@@ -349,8 +349,9 @@ impl LocalExecutor {
                 Ok(None)
             }
             Stage::Gate { mut completed } => {
-                let not_started =
-                    |error: &io::Error| not_started(&self.places.volume, gates::gate_name(node), error);
+                let not_started = |error: &io::Error| {
+                    not_started(&self.places.volume, gates::gate_name(node), &self.places.shell, error)
+                };
                 if let Some(mut failure) = verdict::of_process(&ended, active.cause, u64::MAX, not_started) {
                     if failure.kind == ErrorKind::Crash {
                         failure.kind = ErrorKind::GateFailed;

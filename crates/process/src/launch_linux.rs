@@ -35,6 +35,9 @@ mod block;
 #[path = "launch/child.rs"]
 mod child;
 
+/// Where more processes than that end at once, memory is made anew for those that follow.
+const MOST_AT_HOME: usize = 16;
+
 /// How long to wait for a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
@@ -60,7 +63,7 @@ pub(crate) struct Loan(NonNull<Lent>);
 
 /// Starts processes.
 pub(crate) struct Launcher {
-    /// As many as were lent at once.
+    /// What is not lent at the moment.
     #[expect(clippy::vec_box, reason = "a box is lent as it is")]
     at_home: Vec<Box<Lent>>,
     /// For the process that comes next.
@@ -144,8 +147,10 @@ impl Launcher {
     pub(crate) fn take_back(&mut self, Loan(lent): Loan) -> Option<io::Error> {
         // SAFETY: it was a box, and whoever else had the pointer is gone.
         let mut lent = unsafe { Box::from_raw(lent.as_ptr()) };
-        let error = lent.take_error();
-        self.at_home.push(lent);
+        let error = lent.take_back();
+        if self.at_home.len() < MOST_AT_HOME {
+            self.at_home.push(lent);
+        }
         error
     }
 }

@@ -21,7 +21,7 @@ use crate::{Spec, files::as_before, spawn::command};
 /// How long to wait for a process: always until it is its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// It may be less.
+    /// Less would do.
     Process,
     /// It is the program.
     Program,

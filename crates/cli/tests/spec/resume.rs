@@ -113,3 +113,19 @@ fn a_resume_goes_on_when_nobody_reads_its_plan() {
     assert_eq!(sandbox.command(&["resume", "@last"]).stderr(closed).status().unwrap().code(), Some(0));
     assert!(sandbox.states().starts_with("completed: "));
 }
+
+#[test]
+fn a_script_that_could_not_be_started_is_tried_again_and_goes_on_at_a_resume() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, cwd: later, retry: {max: 1}, bash: echo here}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(spawn_failed)");
+    for failed in &sandbox.events(&["node.failed"]) {
+        assert!(failed["message"].as_str().unwrap().starts_with("the working directory `"), "{failed}");
+    }
+    assert_eq!(sandbox.events(&["node.failed"]).len(), 2);
+    std::fs::create_dir(sandbox.path("later")).unwrap();
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.states(), "completed: a completed");
+    assert_eq!(sandbox.omne(&["verify", "@last"]).code, 0);
+}

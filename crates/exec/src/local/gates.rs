@@ -73,7 +73,8 @@ impl LocalExecutor {
             output_limit: u64::MAX,
         };
         let spawned = self.supervisor.spawn_unawaited(spec);
-        let (token, _) = spawned.map_err(|error| not_started(&self.places.volume, gate, &error))?;
+        let (token, _) =
+            spawned.map_err(|error| not_started(&self.places.volume, gate, &self.places.shell, &error))?;
         let stage = Stage::Gate { completed: Box::new(completed) };
         self.active.insert(
             token,

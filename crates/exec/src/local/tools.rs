@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::Shutdown,
     os::{
         fd::AsRawFd as _,
         unix::{
@@ -177,7 +178,7 @@ impl LocalExecutor {
             let pending = Pending::Tool(tool_use_id, stream);
             if let Some(Pending::Tool(_, mut stream)) = self.fire(event, Some(&id), || payload, pending) {
                 // Nobody is asked about this one.
-                let _ = stream.write_all(b"{}");
+                answer_with(&mut stream, b"{}");
             }
         }
     }
@@ -204,8 +205,14 @@ pub(super) fn reply(mut stream: UnixStream, event: HookEvent, outcome: &Outcome)
         },
         _ => json!({}),
     };
-    // An agent that is gone needs no answer.
-    let _ = stream.write_all(answer.to_string().as_bytes());
+    answer_with(&mut stream, answer.to_string().as_bytes());
+}
+
+/// The whole answer, and its end.
+fn answer_with(stream: &mut UnixStream, answer: &[u8]) {
+    // An agent that is gone needs no answer. To close the stream would not end it for a process that has it, too, and is not
+    // its program yet.
+    let _ = stream.write_all(answer).and_then(|()| stream.shutdown(Shutdown::Write));
 }
 
 fn refusal(why: &str) -> Value {

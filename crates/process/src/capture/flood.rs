@@ -1,7 +1,7 @@
 //! A stream of much output, copied by a thread of its own.
 
 use std::{
-    io::{self, PipeReader, PipeWriter},
+    io::{self, PipeReader, PipeWriter, Write as _},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,7 +26,8 @@ type Copied = (Stream, io::Result<Pumped>);
 pub(super) struct Flood {
     copied: Receiver<Copied>,
     done: Arc<AtomicBool>,
-    /// Closed when nothing more is to be waited for.
+    /// Written to when nothing more is to be waited for. That it is closed tells the thread nothing as long as a process
+    /// has it, too, that is not its program yet.
     stop: Option<PipeWriter>,
 }
 
@@ -60,7 +61,10 @@ impl Flood {
 
     /// What is there by now is still copied, but no more.
     pub(super) fn stop(&mut self) {
-        self.stop = None;
+        if let Some(mut stop) = self.stop.take() {
+            // Who does not read it any more is done.
+            let _ = stop.write(&[0]);
+        }
     }
 
     /// The stream, and how it ended. Waits for the thread.

@@ -13,7 +13,7 @@ pub(super) struct Block {
     starts: Vec<usize>,
     pointers: Vec<*const c_char>,
     /// It is pointed to where it is.
-    base: Arc<BaseEnvironment>,
+    base: Option<Arc<BaseEnvironment>>,
     hidden: Vec<bool>,
 }
 
@@ -49,17 +49,21 @@ impl Block {
                 }
             }
         }
-        self.base = Arc::clone(base);
-        let shown = self.base.entries.iter().zip(&self.hidden).filter(|(_, hidden)| !**hidden);
+        self.base = Some(Arc::clone(base));
+        let shown = base.entries.iter().zip(&self.hidden).filter(|(_, hidden)| !**hidden);
         self.pointers.extend(shown.map(|(entry, _)| entry.as_ptr()));
         self.end();
         Ok(())
     }
 
-    fn clear(&mut self) {
+    /// Empties it, and keeps no more room than usual texts need.
+    pub(super) fn clear(&mut self) {
+        const MOST_KEPT: usize = 16 * 1024;
         self.texts.clear();
+        self.texts.shrink_to(MOST_KEPT);
         self.starts.clear();
         self.pointers.clear();
+        self.base = None;
     }
 
     /// Adds a text that is made of `parts`.

@@ -66,8 +66,10 @@ impl Lent {
         Ok(())
     }
 
-    /// Why the child that had it did not become its program, if so.
-    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+    /// To be lent again: why the child that had it did not become its program, if so.
+    pub(super) fn take_back(&mut self) -> Option<io::Error> {
+        self.arguments.clear();
+        self.environment.clear();
         match std::mem::take(self.error.get_mut()) {
             0 => None,
             code => Some(io::Error::from_raw_os_error(code)),
