@@ -15,7 +15,7 @@ const ROUNDS: usize = 25;
 pub(super) fn tables(bench: &Bench) -> Result<Vec<Table>> {
     let header = ["program", "wall", "× `sh -c true`", "CPU × `sh -c true`", "peak MiB", "runs"];
     let note = "From the start of the process to its end, with `sh -c true` as the measure of what a process costs. The \
-                10 nodes are a chain of `true`, in place; the runs in the list have 100 events each.";
+                10 nodes are `true`, in place, two in flight or one by one; the runs in the list have 100 events each.";
     let mut table = Table::new("Start-up", note, &header);
     let directory = bench.directory("start")?;
     let list = directory.join("list");
@@ -23,14 +23,17 @@ pub(super) fn tables(bench: &Bench) -> Result<Vec<Table>> {
         file_log(&list, number, 100, 10)?;
     }
     let empty = volume(&directory.join("empty"), "auto")?;
-    let mut ten = bench.omne_run(&directory.join("ten"), "auto", &Shape::Chain.pipe(10, "true"))?;
-    "omne run, 10 nodes".clone_into(&mut ten.name);
+    let ten = |name: &str, shape: Shape| {
+        let run = bench.omne_run(&directory.join(name), "auto", &shape.pipe(10, "true"))?;
+        anyhow::Ok(Entry { name: format!("omne run, {name}"), ..run })
+    };
     let mut sh = Measured::new("sh".as_ref(), &directory, "-c");
     sh.args.push("true".into());
     let mut entries = vec![
         Entry { name: "sh -c true".to_owned(), what: sh },
         bench.omne("omne --version", &empty, "--version"),
-        ten,
+        ten("10 nodes", Shape::Wide)?,
+        ten("a chain of 10 nodes", Shape::Chain)?,
         bench.omne("omne status, no run", &empty, "status"),
         bench.omne("omne status, 1000 runs", &list, "status"),
     ];
