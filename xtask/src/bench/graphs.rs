@@ -47,11 +47,11 @@ fn entries(bench: &Bench, shape: Shape, nodes: usize) -> Result<Vec<Entry>> {
     if nodes < 10_000 || shape == Shape::Wide {
         entries.push(bench.omne_run(&directory, "none", &pipe)?);
         entries.push(bench.omne_run(&directory, "strict", &pipe)?);
+        entries.push(floor("floor: and the end of each node synced", "strict floor.jsonl"));
     }
     if shape == Shape::Wide {
         entries.push(floor("floor: and a line an event", "log floor.jsonl"));
         entries.push(floor("floor: and a sync at most each 40 ms", "group floor.jsonl 40"));
-        entries.push(floor("floor: and the end of each node synced", "strict floor.jsonl"));
     }
     for tool in bench.tools.iter().filter(|tool| nodes <= tool.peer.most(shape)) {
         let directory = directory.join(tool.peer.name().replace(' ', "-"));
