@@ -23,8 +23,8 @@ mod flood;
 const TAIL: usize = 1024;
 /// How much a process prints before a thread of its own copies the rest, in bytes.
 const FLOOD: u64 = 16 * 1024;
-/// What a pipe holds that was widened, in bytes.
-const PIPE: usize = 256 * 1024;
+/// What a pipe holds that was widened, in bytes: the most that the system lets every user have.
+const PIPE: usize = 1024 * 1024;
 /// How often one stream is read in one go, so that a flood of one does not starve the others.
 const READS_IN_A_ROW: usize = 16;
 
@@ -351,7 +351,7 @@ fn at(path: &std::path::Path, verb: &str, error: &io::Error) -> io::Error {
 #[cfg(target_os = "linux")]
 fn widen(pipe: &File) {
     // Where the user's share of pipe memory is used up, the pipe stays as it is.
-    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE);
+    let _ = [PIPE, PIPE / 4].iter().any(|size| rustix::pipe::fcntl_setpipe_size(pipe, *size).is_ok());
 }
 
 #[cfg(not(target_os = "linux"))]
