@@ -3,6 +3,9 @@ use std::{os::unix::process::ExitStatusExt, path::Path};
 use super::*;
 use crate::{Directory, Environment, Sink, end_marked};
 
+mod secrets;
+mod start;
+
 /// A world of one supervisor, a directory and a mark of its own.
 struct World {
     supervisor: Supervisor,
@@ -127,77 +130,6 @@ fn a_flood_on_both_streams_is_kept_whole() {
     let mut world = World::new();
     let ended = world.run("head -c 2000000 /dev/zero & head -c 1000000 /dev/zero >&2; wait");
     assert_eq!((ended.stdout.bytes, ended.stderr.bytes), (2_000_000, 1_000_000));
-}
-
-#[test]
-fn a_program_that_does_not_exist_is_an_error_and_leaves_nothing() {
-    let mut world = World::new();
-    let mut spec = world.spec("");
-    spec.program = "/no/such/program".into();
-    assert_eq!(world.supervisor.spawn(spec).unwrap_err().kind(), io::ErrorKind::NotFound);
-    assert_eq!(world.supervisor.children.len(), 0);
-}
-
-/// Why it can't be started without waiting for it: told at once, or at its end.
-fn unawaited_error(world: &mut World, spec: Spec) -> io::Error {
-    match world.supervisor.spawn_unawaited(spec) {
-        Ok(_) => world.next_end().start_error.unwrap(),
-        Err(error) => error,
-    }
-}
-
-#[test]
-fn a_process_that_is_not_awaited_tells_at_its_end_why_it_never_was_its_program() {
-    let mut world = World::new();
-    let no_program = Spec { program: "/no/such/program".into(), ..world.spec("") };
-    assert_eq!(unawaited_error(&mut world, no_program).kind(), io::ErrorKind::NotFound);
-    let no_cwd = Spec { cwd: world.dir.path().join("none"), ..world.spec("true") };
-    assert_eq!(unawaited_error(&mut world, no_cwd).kind(), io::ErrorKind::NotFound);
-    let too_long = world.spec(&"#".repeat(1 << 20));
-    assert_eq!(unawaited_error(&mut world, too_long).kind(), io::ErrorKind::ArgumentListTooLong);
-    assert_eq!(world.supervisor.children.len(), 0);
-    assert!(world.run("true").start_error.is_none(), "what it had is used again");
-}
-
-#[test]
-fn processes_that_are_not_awaited_have_arguments_and_environments_of_their_own() {
-    const COUNT: usize = 20;
-    let mut world = World::new();
-    for number in 0..COUNT {
-        let mut spec = world.spec(&format!("test {number}-$PWD = \"$NUMBER\" && exit {number}; exit 99"));
-        let place = spec.cwd.display().to_string();
-        spec.environment.set("NUMBER", format!("{number}-{place}"));
-        spec.stdout = Sink::Tail;
-        world.supervisor.spawn_unawaited(spec).unwrap();
-    }
-    let mut happenings = Vec::new();
-    while happenings.len() < COUNT {
-        world.supervisor.wait(Some(Duration::from_secs(20)), &mut happenings).unwrap();
-    }
-    let code = |happening: &Happening| match happening {
-        Happening::Ended(ended) => usize::try_from(ended.status.code().unwrap()).unwrap(),
-        other => panic!("{other:?}"),
-    };
-    let mut codes: Vec<usize> = happenings.iter().map(code).collect();
-    codes.sort_unstable();
-    assert_eq!(codes, Vec::from_iter(0..COUNT));
-}
-
-#[test]
-fn a_process_that_is_not_awaited_can_be_ended_before_it_is_its_program() {
-    for (how, signal) in [
-        (End::Interrupt, rustix::process::Signal::INT),
-        (End::Gently, rustix::process::Signal::TERM),
-        (End::AtOnce, rustix::process::Signal::KILL),
-    ] {
-        let mut world = World::new();
-        let spec = world.spec("exec sleep 300");
-        let (token, _) = world.supervisor.spawn_unawaited(spec).unwrap();
-        world.supervisor.end(token, how);
-        let ended = world.next_end();
-        assert_eq!(ended.status.signal(), Some(signal.as_raw()));
-        assert!(ended.start_error.is_none());
-    }
 }
 
 #[test]
@@ -460,66 +392,4 @@ fn an_interrupted_process_that_does_not_care_is_terminated() {
     // As when its time to end by itself is over.
     world.supervisor.end(token, End::Gently);
     assert_eq!(world.next_end().status.signal(), Some(15));
-}
-
-/// What is kept of what a script prints whose secret is `hunter2!`, of its standard output and error.
-fn masked(script: &str, limit: u64) -> (String, String, u64) {
-    let mut world = World::new();
-    let mask = std::sync::Arc::new(crate::Mask::new([&b"hunter2!"[..]]).unwrap());
-    let spec = Spec { mask: Some(mask), output_limit: limit, ..world.spec(script) };
-    world.supervisor.spawn(spec).unwrap();
-    let ended = world.next_end();
-    let kept = std::fs::read_to_string(world.dir.path().join("out")).unwrap_or_default();
-    assert_eq!(ended.stdout.bytes, kept.len() as u64);
-    assert_eq!(ended.stdout.sha256[..], <sha2::Sha256 as sha2::Digest>::digest(&kept)[..], "of what is kept");
-    (kept, ended.stderr.tail_text(), ended.stdout.bytes)
-}
-
-#[test]
-fn what_is_started_ends_when_nobody_reads_what_it_prints() {
-    // The runtime of this process ignores that signal, and who is started would inherit it.
-    assert_eq!(World::new().run("kill -PIPE $$").status.signal(), Some(13));
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn what_is_started_gets_every_signal() {
-    // Not by a shell, which may let in what was kept from it.
-    let args = ["-n", "s/SigBlk:[^0-9]*//p", "/proc/self/status"];
-    let mut world = World::new();
-    let spec = Spec { program: "sed".into(), args: args.map(Into::into).into(), ..world.spec("") };
-    world.supervisor.spawn(spec).unwrap();
-    assert_eq!(world.next_end().status.code(), Some(0));
-    let child = std::fs::read_to_string(world.dir.path().join("out")).unwrap();
-    let helper = crate::run_to_end("sed", &args.map(AsRef::as_ref), world.dir.path(), &[]).unwrap();
-    for blocked in [child, String::from_utf8(helper.stdout).unwrap()] {
-        assert_eq!(u64::from_str_radix(blocked.trim(), 16), Ok(0), "{blocked}");
-    }
-}
-
-#[test]
-fn a_secret_that_comes_in_pieces_is_never_kept() {
-    let script = "printf hun; sleep 0.05; printf ter2; sleep 0.05; echo !; echo 'of hunter2!' >&2";
-    let (out, err, _) = masked(script, 1 << 30);
-    assert_eq!((out.as_str(), err.as_str()), ("***\n", "of ***\n"));
-}
-
-#[test]
-fn a_secret_where_another_thread_takes_over_is_never_kept() {
-    // The thread begins after 16 KiB: one secret lies across each of the bytes around that.
-    for before in [16_377, 16_380, 16_384] {
-        let script = format!(
-            "printf '%0{before}d' 0; printf hunt; sleep 0.02; printf 'er2!'; printf '%060000d' 0; printf hunt; sleep 0.02; printf 'er2!%04d' 0"
-        );
-        let (out, ..) = masked(&script, 1 << 30);
-        assert_eq!(out, format!("{:0before$}***{:060000}***0000", 0, 0));
-    }
-}
-
-#[test]
-fn a_secret_that_the_end_of_a_stream_cuts_off_is_never_kept() {
-    assert_eq!(masked("printf 'it is hunter2'", 1 << 30).0, "it is ***");
-    assert_eq!(masked("printf 'it is hunter2! indeed'", 11).0, "it is ***", "the limit cuts");
-    let flood = "printf '%020000d' 0; sleep 0.02; printf hunter";
-    assert_eq!(masked(flood, 1 << 30).0, format!("{:020000}***", 0), "in a thread of its own");
 }
