@@ -14,9 +14,7 @@ fn hooked(event: &str, script: &str, rest: &str) -> Sandbox {
 }
 
 fn hook(sandbox: &Sandbox, event: &str, script: &str, rest: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    sandbox.file("hook.sh", format!("#!/bin/sh\n{script}\n"));
-    std::fs::set_permissions(sandbox.path("hook.sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.executable("hook.sh", format!("#!/bin/sh\n{script}\n"));
     sandbox.file(".omne/hooks.toml", format!("[[hook]]\nevent = '{event}'\ncommand = './hook.sh'\n{rest}\n"));
 }
 

@@ -37,8 +37,7 @@ fn what_a_run_keeps_is_for_its_user_alone() {
         .pipe("nodes:\n- {id: a, prompt: x}\n- {id: b, bash: 'echo out; echo err >&2; exit 1', retry: {max: 1}}\n- {id: c, gate: g, bash: 'true'}")
         .gate("g", "exit 75")
         .agent("a", "init\nsay hi\nstderr oh\nresult")
-        .file("hook.sh", "#!/bin/sh\ncat > /dev/null; echo told >&2\n");
-    fs::set_permissions(sandbox.path("hook.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+        .executable("hook.sh", "#!/bin/sh\ncat > /dev/null; echo told >&2\n");
     sandbox.file(".omne/hooks.toml", "[[hook]]\nevent = 'pre_node'\ncommand = './hook.sh'\n");
     sandbox.file(".omne/omne.toml", format!("ask_timeout = '1h'\n{}", sandbox.read(".omne/omne.toml")));
     assert_eq!(open_to_all(&sandbox, "run p"), 6);
@@ -221,8 +220,7 @@ fn nothing_that_others_wrote_commands_a_terminal() {
         .file("evil", EVIL)
         .gate("g", "cat evil; exit 75")
         .agent("d", &format!("init\nsay {0}\ntool {0}\nstderr {0}\nresult {0}\nexit 1", EVIL.replace('\r', "")))
-        .file("hook.sh", "#!/bin/sh\ncat > /dev/null\nprintf '%s' '{\"action\":\"deny\",\"reason\":\"\\u001b[2J\\u009b\\u202e\\u0007\"}'\n");
-    fs::set_permissions(sandbox.path("hook.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+        .executable("hook.sh", "#!/bin/sh\ncat > /dev/null\nprintf '%s' '{\"action\":\"deny\",\"reason\":\"\\u001b[2J\\u009b\\u202e\\u0007\"}'\n");
     sandbox
         .file(".omne/hooks.toml", "[[hook]]\nevent = 'pre_node'\ncommand = './hook.sh'\nnamespace = '*/h'\n");
     let safe = |args: &[&str], output: &Output| {

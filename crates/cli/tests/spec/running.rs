@@ -166,11 +166,10 @@ fn a_gate_is_looked_at_when_it_is_needed() {
 
 #[test]
 fn a_gate_whose_interpreter_is_missing_is_named() {
-    use std::os::unix::fs::PermissionsExt;
     let sandbox = Sandbox::new();
-    sandbox.pipe("nodes: [{id: a, gate: g, bash: 'true'}]").file(".omne/dist/hooks/g.sh", "#!/no/such\n");
-    let script = sandbox.path(".omne/dist/hooks/g.sh");
-    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox
+        .pipe("nodes: [{id: a, gate: g, bash: 'true'}]")
+        .executable(".omne/dist/hooks/g.sh", "#!/no/such\n");
     let run = sandbox.omne(&["run", "p"]);
     assert_eq!(sandbox.states(), "aborted: a failed(spawn_failed)");
     let why = "cannot start `.omne/dist/hooks/g.sh`: the program that its first line names does not exist";

@@ -65,6 +65,14 @@ impl Sandbox {
         self
     }
 
+    /// A file that can be run.
+    pub(crate) fn executable(&self, name: &str, text: impl AsRef<[u8]>) -> &Self {
+        use std::os::unix::fs::PermissionsExt;
+        self.file(name, text);
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+
     /// A pipe of the volume, called `p`, with these nodes.
     pub(crate) fn pipe(&self, nodes: &str) -> &Self {
         self.file(".omne/dist/pipes/p.yaml", format!("name: p\nversion: 1\n{nodes}"))

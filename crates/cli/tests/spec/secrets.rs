@@ -1,6 +1,6 @@
 //! Secrets: who gets them, and that nothing else shows them.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::path::Path;
 
 use crate::sandbox::{Output, Sandbox};
 
@@ -20,8 +20,7 @@ fn omne(sandbox: &Sandbox, args: &[&str]) -> Output {
 }
 
 fn executable(sandbox: &Sandbox, name: &str, script: &str) {
-    sandbox.file(name, format!("#!/bin/sh\n{script}\n"));
-    std::fs::set_permissions(sandbox.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.executable(name, format!("#!/bin/sh\n{script}\n"));
 }
 
 /// The files below a directory in which one of the words stands.
