@@ -131,9 +131,12 @@ fn the_schema_knows_every_type() {
 
 fn any_event() -> impl Strategy<Value = Event> {
     let id = "[A-Za-z0-9_][A-Za-z0-9_-]{0,30}".prop_map(|id| NodeId::new(id).unwrap());
+    let usage = proptest::option::of(0.0..1e6_f64)
+        .prop_map(|cost| cost.map(|cost| Usage { cost_usd: Some(cost), ..Usage::default() }));
     let digest = any::<Option<u64>>().prop_map(|n| n.map(|n| Digest::of(n.to_le_bytes())));
-    (id, any::<u32>(), digest, any::<u64>(), any::<Option<u8>>(), proptest::option::of(".{0,20}"), 0..6)
-        .prop_map(|(node_id, number, digest, big, code, text, which)| match which {
+    let text = proptest::option::of(".{0,20}");
+    (id, any::<u32>(), digest, any::<u64>(), any::<Option<u8>>(), text, usage, 0..6).prop_map(
+        |(node_id, number, digest, big, code, text, usage, which)| match which {
             0 => NodeStarted {
                 node_id,
                 kind: NodeKind::Bash,
@@ -156,7 +159,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 duration_ms: big / 3,
                 exit_code: code.map(i32::from),
                 outputs: None,
-                usage: None,
+                usage,
                 denied_tools: None,
             }
             .into(),
@@ -179,10 +182,11 @@ fn any_event() -> impl Strategy<Value = Event> {
                 signal: None,
                 duration_ms: big,
                 retry_in_ms: None,
-                usage: None,
+                usage,
             }
             .into(),
-        })
+        },
+    )
 }
 
 proptest! {
