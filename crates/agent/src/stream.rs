@@ -4,6 +4,7 @@
 mod claude;
 mod codex;
 mod gemini;
+mod json;
 mod lines;
 mod text;
 

@@ -1,4 +1,4 @@
-//! Codex, Gemini and plain text, as their programs were seen to print.
+//! Codex, Gemini and plain text, as their programs were seen to print, and what `claude` may come to print.
 
 use omne_agent::{Dialect, Exit, Item, Parser, Verdict};
 
@@ -41,6 +41,27 @@ fn failure(read: &Read, exit: Exit, stderr: &str) -> (String, String) {
         }
         Verdict::Success => panic!("success"),
     }
+}
+
+#[test]
+fn one_odd_field_of_claude_does_not_cost_its_line() {
+    let odd = r#"{"type":"assistant","message":{"model":7,"content":[{"type":"text","text":"hello","id":[]},null]},"error":{}}
+{"type":"result","subtype":null,"is_error":false,"num_turns":"?","result":"done","usage":{"input_tokens":[1],"output_tokens":3},"permission_denials":[5]}
+"#;
+    let read = read(Dialect::Claude, odd);
+    assert_eq!(read.items, ["text hello", "end"]);
+    let usage = read.parser.usage().expect("there was a result");
+    assert_eq!((usage.input_tokens, usage.output_tokens, usage.turns), (0, 3, Some(0)));
+}
+
+#[test]
+fn a_broken_line_of_claude_says_nothing_at_all() {
+    let line = r#"{"type":"assistant","message":{"content":[{"type":"text","text":"hello"}]},"uuid":"1"}"#;
+    for end in 0..line.len() {
+        let read = read(Dialect::Claude, &line[..end]);
+        assert!(read.items.is_empty(), "of {}", &line[..end]);
+    }
+    assert_eq!(read(Dialect::Claude, line).items, ["text hello", "end"]);
 }
 
 #[test]

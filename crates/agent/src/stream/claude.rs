@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use omne_events::{ErrorKind, Usage};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, IgnoredAny, MapAccess, Visitor},
-};
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::{Item, Read, Sink, Told, ToolCall, from_json, text_of};
+use super::{
+    Item, Read, Sink, Told, ToolCall,
+    json::{Json, Stop},
+    text_of,
+};
 use crate::{
     Exit, Verdict,
     verdict::{Failure, class, looks_like_unknown_session},
@@ -70,155 +70,172 @@ fn kind(line: &[u8]) -> Kind {
     }
 }
 
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    subtype: Option<Cow<'a, str>>,
-}
-
 /// Who the program is: three fields of a line that is mostly lists of what it can do.
 #[derive(Default)]
-struct Init {
-    session_id: Option<String>,
-    model: Option<String>,
-    version: Option<String>,
+struct Init<'a> {
+    session_id: Option<Cow<'a, str>>,
+    model: Option<Cow<'a, str>>,
+    version: Option<Cow<'a, str>>,
 }
 
-impl Init {
+impl<'a> Init<'a> {
     /// Reads no further than to the last field that is wanted; of a line that is broken, what comes before that.
-    fn read(line: &str) -> Self {
+    fn read(line: &'a str) -> Self {
         let mut init = Self::default();
-        let mut deserializer = serde_json::Deserializer::from_str(line);
-        // An error ends the reading, whether the line is broken or there is nothing more to be had.
-        let _ = deserializer.deserialize_map(InitVisitor(&mut init));
+        let _ = Json::read(line, |json| {
+            json.object(|json, name| {
+                match name {
+                    "session_id" => json.text(&mut init.session_id)?,
+                    "model" => json.text(&mut init.model)?,
+                    "claude_code_version" => json.text(&mut init.version)?,
+                    _ => json.skip()?,
+                }
+                let has_all = init.session_id.is_some() && init.model.is_some() && init.version.is_some();
+                if has_all { Err(Stop) } else { Ok(()) }
+            })
+        });
         init
     }
 }
 
-struct InitVisitor<'i>(&'i mut Init);
-
-impl<'de> Visitor<'de> for InitVisitor<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Init { session_id, model, version } = self.0;
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            let place = match &*key {
-                "session_id" => &mut *session_id,
-                "model" => &mut *model,
-                "claude_code_version" => &mut *version,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *place = map.next_value::<Value>()?.as_str().map(str::to_owned);
-            if session_id.is_some() && model.is_some() && version.is_some() {
-                return Err(A::Error::custom("there is nothing more to be had"));
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(Deserialize)]
+/// What the model said and asked for.
+#[derive(Default)]
 struct Assistant<'a> {
-    #[serde(borrow)]
-    message: Option<Message<'a>>,
-    #[serde(borrow)]
-    parent_tool_use_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
+    blocks: Vec<Block<'a>>,
+    /// The tool use that began the sub-agent which says this.
+    parent: Option<Cow<'a, str>>,
     error: Option<Cow<'a, str>>,
 }
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    model: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    content: Vec<Block<'a>>,
-}
-
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Block<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
     text: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     id: Option<Cow<'a, str>>,
     input: Option<Value>,
 }
 
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow)]
-    event: Option<Delta<'a>>,
-    #[serde(borrow)]
-    parent_tool_use_id: Option<Cow<'a, str>>,
+impl<'a> Assistant<'a> {
+    fn read(line: &'a str) -> Result<Self, Stop> {
+        let mut read = Self::default();
+        Json::read(line, |json| {
+            json.object(|json, name| match name {
+                "message" => json.object(|json, name| match name {
+                    "model" => json.text(&mut read.model),
+                    "content" => json.array(|json| {
+                        read.blocks.push(Block::read(json)?);
+                        Ok(())
+                    }),
+                    _ => json.skip(),
+                }),
+                "parent_tool_use_id" => json.text(&mut read.parent),
+                "error" => json.text(&mut read.error),
+                _ => json.skip(),
+            })
+        })?;
+        Ok(read)
+    }
 }
 
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    delta: Option<TextDelta<'a>>,
+impl<'a> Block<'a> {
+    fn read(json: &mut Json<'a>) -> Result<Self, Stop> {
+        let mut read = Self::default();
+        json.object(|json, name| match name {
+            "type" => json.text(&mut read.kind),
+            "text" => json.text(&mut read.text),
+            "name" => json.text(&mut read.name),
+            "id" => json.text(&mut read.id),
+            "input" => json.value(&mut read.input),
+            _ => json.skip(),
+        })?;
+        Ok(read)
+    }
 }
 
-#[derive(Deserialize)]
-struct TextDelta<'a> {
-    #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
+/// A piece of text, if the line is the program's own and brings one.
+fn delta(line: &str) -> Result<Option<Cow<'_, str>>, Stop> {
+    let (mut text, mut parent) = (None, None);
+    Json::read(line, |json| {
+        json.object(|json, name| match name {
+            "event" => json.object(|json, name| match name {
+                "delta" => json.object(|json, name| match name {
+                    "text" => json.text(&mut text),
+                    _ => json.skip(),
+                }),
+                _ => json.skip(),
+            }),
+            "parent_tool_use_id" => json.text(&mut parent),
+            _ => json.skip(),
+        })
+    })?;
+    Ok(text.filter(|_| parent.is_none()))
 }
 
-#[derive(Deserialize)]
+/// How a turn of the conversation ended.
+#[derive(Default)]
 struct ResultLine<'a> {
-    #[serde(borrow, default)]
-    subtype: Cow<'a, str>,
-    #[serde(default, deserialize_with = "flag")]
+    subtype: Option<Cow<'a, str>>,
     is_error: bool,
-    #[serde(default, deserialize_with = "whole")]
-    num_turns: u64,
-    #[serde(borrow)]
-    result: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    turns: Option<f64>,
+    text: Option<Cow<'a, str>>,
     errors: Option<Vec<Cow<'a, str>>>,
-    #[serde(borrow)]
     terminal_reason: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "number")]
-    total_cost_usd: Option<f64>,
-    #[serde(default, deserialize_with = "number")]
+    cost_usd: Option<f64>,
     duration_ms: Option<f64>,
-    usage: Option<Tokens>,
-    permission_denials: Option<Vec<Denial>>,
+    input_tokens: Option<f64>,
+    output_tokens: Option<f64>,
+    cache_read_tokens: Option<f64>,
+    cache_write_tokens: Option<f64>,
+    denied: Vec<Cow<'a, str>>,
 }
 
-#[derive(Deserialize)]
-struct Tokens {
-    #[serde(default, deserialize_with = "whole")]
-    input_tokens: u64,
-    #[serde(default, deserialize_with = "whole")]
-    output_tokens: u64,
-    #[serde(default, deserialize_with = "number")]
-    cache_read_input_tokens: Option<f64>,
-    #[serde(default, deserialize_with = "number")]
-    cache_creation_input_tokens: Option<f64>,
-}
+impl<'a> ResultLine<'a> {
+    fn read(line: &'a str) -> Result<Self, Stop> {
+        let mut read = Self::default();
+        Json::read(line, |json| json.object(|json, name| read.field(json, name)))?;
+        Ok(read)
+    }
 
-/// A number, or nothing where something else stands: one odd field must not cost the whole line.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    Ok(Value::deserialize(deserializer)?.as_f64().filter(|number| *number >= 0.0))
-}
-
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    Ok(number(deserializer)?.map_or(0, to_whole))
+    fn field(&mut self, json: &mut Json<'a>, name: &str) -> Result<(), Stop> {
+        match name {
+            "subtype" => json.text(&mut self.subtype),
+            // An error that is not told clearly is one.
+            "is_error" => {
+                self.is_error = !matches!(json.literal()?, "false" | "null");
+                Ok(())
+            }
+            "num_turns" => json.number(&mut self.turns),
+            "result" => json.text(&mut self.text),
+            "errors" => json.array(|json| {
+                let mut error = None;
+                json.text(&mut error)?;
+                self.errors.get_or_insert_default().extend(error);
+                Ok(())
+            }),
+            "terminal_reason" => json.text(&mut self.terminal_reason),
+            "total_cost_usd" => json.number(&mut self.cost_usd),
+            "duration_ms" => json.number(&mut self.duration_ms),
+            "usage" => json.object(|json, name| match name {
+                "input_tokens" => json.number(&mut self.input_tokens),
+                "output_tokens" => json.number(&mut self.output_tokens),
+                "cache_read_input_tokens" => json.number(&mut self.cache_read_tokens),
+                "cache_creation_input_tokens" => json.number(&mut self.cache_write_tokens),
+                _ => json.skip(),
+            }),
+            "permission_denials" => json.array(|json| {
+                let mut tool = None;
+                json.object(|json, name| match name {
+                    "tool_name" => json.text(&mut tool),
+                    _ => json.skip(),
+                })?;
+                self.denied.extend(tool);
+                Ok(())
+            }),
+            _ => json.skip(),
+        }
+    }
 }
 
 /// A count; what is too large to be one is the largest.
@@ -231,34 +248,23 @@ fn to_whole(number: f64) -> u64 {
     number.round() as u64
 }
 
-/// Whether it is true; an error that is not told clearly is one.
-fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(!matches!(Value::deserialize(deserializer)?, Value::Bool(false) | Value::Null))
-}
-
-#[derive(Deserialize)]
-struct Denial {
-    tool_name: Option<SmolStr>,
-}
-
 impl Claude {
     fn assistant(&mut self, line: Assistant<'_>, told: &mut Told, sink: &mut Sink<'_>) {
-        if line.error.is_some() {
-            self.error = line.error.map(|error| (*error).into());
+        if let Some(error) = &line.error {
+            self.error = Some((**error).into());
         }
-        let Some(message) = line.message else { return };
-        if message.model.as_deref() == Some(SYNTHETIC) {
+        if line.model.as_deref() == Some(SYNTHETIC) {
             return;
         }
-        for block in message.content {
-            match (&*block.kind, block.text) {
+        for block in line.blocks {
+            match (block.kind.as_deref(), block.text) {
                 // What a sub-agent says is its own business.
-                ("text", Some(text)) if line.parent_tool_use_id.is_none() => {
+                (Some("text"), Some(text)) if line.parent.is_none() => {
                     told.spoke |= !text.trim().is_empty();
                     sink(Item::Text(&text));
                     sink(Item::TextEnd);
                 }
-                ("tool_use", _) => {
+                (Some("tool_use"), _) => {
                     told.acted = true;
                     let input = block.input.unwrap_or(Value::Null);
                     let (name, id) = (block.name.unwrap_or_default(), block.id.unwrap_or_default());
@@ -270,46 +276,49 @@ impl Claude {
     }
 
     fn result(&mut self, line: ResultLine<'_>, told: &mut Told) {
-        let tokens = line.usage;
-        let usage = Usage {
-            input_tokens: tokens.as_ref().map_or(0, |t| t.input_tokens),
-            output_tokens: tokens.as_ref().map_or(0, |t| t.output_tokens),
-            cache_read_tokens: tokens.as_ref().and_then(|t| t.cache_read_input_tokens).map(to_whole),
-            cache_write_tokens: tokens.as_ref().and_then(|t| t.cache_creation_input_tokens).map(to_whole),
-            cost_usd: line.total_cost_usd,
-            turns: Some(line.num_turns),
-            agent_ms: line.duration_ms.map(to_whole),
-        };
+        let turns = line.turns.map_or(0, to_whole);
         // There is one a turn of the conversation, and each has the sums so far.
-        told.usage = Some(usage);
-        for denial in line.permission_denials.into_iter().flatten() {
-            if let Some(name) = denial.tool_name.filter(|name| !told.denied.contains(name)) {
-                told.denied.push(name);
+        told.usage = Some(Usage {
+            input_tokens: line.input_tokens.map_or(0, to_whole),
+            output_tokens: line.output_tokens.map_or(0, to_whole),
+            cache_read_tokens: line.cache_read_tokens.map(to_whole),
+            cache_write_tokens: line.cache_write_tokens.map(to_whole),
+            cost_usd: line.cost_usd,
+            turns: Some(turns),
+            agent_ms: line.duration_ms.map(to_whole),
+        });
+        for name in line.denied {
+            if told.denied.iter().all(|denied| **denied != *name) {
+                told.denied.push((*name).into());
             }
         }
-        let errors = || line.errors.as_ref().map(|errors| errors.join("\n"));
+        let errors = || line.errors.map(|errors| errors.join("\n"));
         self.result = Some(Outcome {
             is_error: line.is_error,
-            subtype: line.subtype.into_owned(),
-            turns: line.num_turns,
-            text: line.result.as_ref().map(|text| text.to_string()).or_else(errors).unwrap_or_default(),
+            subtype: line.subtype.unwrap_or_default().into_owned(),
+            turns,
+            text: line.text.map(Cow::into_owned).or_else(errors).unwrap_or_default(),
             terminal_reason: line.terminal_reason.map(Cow::into_owned),
         });
     }
 
     /// The kind of a line whose keys are in another order than usual.
-    fn unclear(line: &[u8]) -> Kind {
-        let mut kind = Kind::Idle;
-        if let Ok(head) = serde_json::from_slice::<Head<'_>>(line) {
-            kind = match (&*head.kind, head.subtype.as_deref()) {
-                ("assistant", _) => Kind::Assistant,
-                ("result", _) => Kind::Result,
-                ("stream_event", _) => Kind::Delta,
-                ("system", Some("init")) => Kind::Init,
-                _ => Kind::Idle,
-            };
+    fn unclear(line: &str) -> Kind {
+        let (mut kind, mut subtype) = (None, None);
+        let read = Json::read(line, |json| {
+            json.object(|json, name| match name {
+                "type" => json.text(&mut kind),
+                "subtype" => json.text(&mut subtype),
+                _ => json.skip(),
+            })
+        });
+        match (read, kind.as_deref(), subtype.as_deref()) {
+            (Ok(()), Some("assistant"), _) => Kind::Assistant,
+            (Ok(()), Some("result"), _) => Kind::Result,
+            (Ok(()), Some("stream_event"), _) => Kind::Delta,
+            (Ok(()), Some("system"), Some("init")) => Kind::Init,
+            _ => Kind::Idle,
         }
-        kind
     }
 }
 
@@ -319,19 +328,18 @@ impl Read for Claude {
     }
 
     fn line(&mut self, line: &[u8], told: &mut Told, sink: &mut Sink<'_>) {
-        let kind = match kind(line) {
-            Kind::Unclear => Self::unclear(line),
-            kind => kind,
-        };
-        if matches!(kind, Kind::Idle | Kind::Unclear)
-            || (kind == Kind::Delta && memchr::memmem::find(line, b"text_delta").is_none())
-        {
+        let mut kind = kind(line);
+        if kind == Kind::Idle {
             return;
         }
-        let line = text_of(line);
+        let text = text_of(line);
+        if kind == Kind::Unclear {
+            kind = Self::unclear(&text);
+        }
+        // A line that is no JSON is a warning of something else's; what it was is in the recording.
         match kind {
             Kind::Init => {
-                let init = Init::read(&line);
+                let init = Init::read(&text);
                 sink(Item::Session {
                     id: init.session_id.as_deref(),
                     model: init.model.as_deref(),
@@ -339,24 +347,21 @@ impl Read for Claude {
                 });
             }
             Kind::Assistant => {
-                if let Some(assistant) = from_json(&line) {
+                if let Ok(assistant) = Assistant::read(&text) {
                     self.assistant(assistant, told, sink);
                 }
             }
-            Kind::Delta => {
-                let event: Option<Event<'_>> = from_json(&line);
-                let own = event.filter(|event| event.parent_tool_use_id.is_none());
-                let delta = own.and_then(|event| event.event).and_then(|event| event.delta);
-                if let Some(text) = delta.and_then(|delta| delta.text) {
-                    sink(Item::Partial(&text));
+            Kind::Delta if memchr::memmem::find(line, b"text_delta").is_some() => {
+                if let Ok(Some(piece)) = delta(&text) {
+                    sink(Item::Partial(&piece));
                 }
             }
             Kind::Result => {
-                if let Some(result) = from_json(&line) {
+                if let Ok(result) = ResultLine::read(&text) {
                     self.result(result, told);
                 }
             }
-            Kind::Idle | Kind::Unclear => {}
+            Kind::Delta | Kind::Idle | Kind::Unclear => {}
         }
     }
 
