@@ -127,7 +127,7 @@ impl Bench {
         Entry { name: name.to_owned(), what: Measured::new(&self.omne, volume, args) }
     }
 
-    /// `omne run` of that pipe; what it leaves is removed before the next round.
+    /// `omne run` of that pipe; what it leaves is put aside before the next round.
     fn omne_run(&self, directory: &Path, durability: &str, pipe: &str) -> Result<Entry> {
         let volume = files::volume(&directory.join(durability), durability)?;
         std::fs::write(volume.join("x.yaml"), pipe)?;

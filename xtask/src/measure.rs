@@ -28,7 +28,7 @@ pub(crate) struct Measured {
     pub(crate) directory: PathBuf,
     /// Where its output goes.
     pub(crate) out: PathBuf,
-    /// What it left in its directory, removed before each run.
+    /// What it left in its directory, put aside before each run.
     pub(crate) leavings: Vec<String>,
     /// Directories that have to be there, empty, before each run.
     pub(crate) fresh: Vec<String>,
@@ -61,6 +61,8 @@ impl Measured {
 #[derive(Debug)]
 pub(crate) struct Helper {
     program: PathBuf,
+    /// Where that goes which is in the way of a run.
+    aside: PathBuf,
 }
 
 impl Helper {
@@ -76,17 +78,34 @@ impl Helper {
         if !done.success() {
             bail!("`cc` could not compile `{}`", source.display());
         }
-        Ok(Self { program })
+        let aside = directory.join("aside");
+        std::fs::create_dir_all(&aside)?;
+        Ok(Self { program, aside })
     }
 
     pub(crate) fn program(&self) -> &Path {
         &self.program
     }
 
+    /// Takes a file or a directory out of the way, if it is there.
+    ///
+    /// It is not removed: for some minutes, ext4 makes new files more slowly where many were removed, and who comes
+    /// next would pay for that.
+    pub(crate) fn put_aside(&self, path: &Path) -> Result<()> {
+        if path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let moved = || {
+            empty(path)?;
+            std::fs::rename(path, tempfile::tempdir_in(&self.aside)?.keep().join("was"))
+        };
+        moved().with_context(|| format!("cannot put `{}` aside", path.display()))
+    }
+
     /// Runs it once; it has to end with exit code 0.
     pub(crate) fn run(&self, what: &Measured) -> Result<Usage> {
         for name in what.leavings.iter().chain(&what.fresh) {
-            remove(&what.directory.join(name))?;
+            self.put_aside(&what.directory.join(name))?;
         }
         for name in &what.fresh {
             std::fs::create_dir_all(what.directory.join(name))?;
@@ -119,13 +138,17 @@ fn omitted(text: &str) -> String {
     lines[lines.len().saturating_sub(4)..].join("; ")
 }
 
-fn remove(path: &Path) -> Result<()> {
-    let removed = match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(_) => Ok(()),
-    };
-    removed.with_context(|| format!("cannot remove `{}`", path.display()))
+/// Empties what may be large, so that only names and inodes remain.
+fn empty(path: &Path) -> std::io::Result<()> {
+    let kind = path.symlink_metadata()?.file_type();
+    if kind.is_dir() {
+        for entry in path.read_dir()? {
+            empty(&entry?.path())?;
+        }
+    } else if kind.is_file() {
+        std::fs::File::options().write(true).open(path)?.set_len(0)?;
+    }
+    Ok(())
 }
 
 /// Who takes part in a contest.
@@ -237,6 +260,24 @@ mod tests {
         assert!(helper.run(&what).unwrap_err().to_string().contains("ended with 3"));
         what.args[1] = "exit 0".into();
         assert!(helper.run(&what).unwrap().wall > 0.0);
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_emptied_and_put_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let helper = Helper::compile(directory.path()).unwrap();
+        for _ in 0..2 {
+            std::fs::create_dir(directory.path().join("left")).unwrap();
+            std::fs::write(directory.path().join("left/file"), "much").unwrap();
+            let what = Measured::new(Path::new("true"), directory.path(), "").leaving(&["left", "never"]);
+            helper.run(&what).unwrap();
+            assert!(!directory.path().join("left").exists());
+        }
+        let aside: Vec<_> = directory.path().join("aside").read_dir().unwrap().collect();
+        assert_eq!(aside.len(), 2);
+        for entry in aside {
+            assert_eq!(std::fs::read(entry.unwrap().path().join("was/file")).unwrap(), b"");
+        }
     }
 
     #[test]

@@ -82,6 +82,6 @@ pub(super) fn output(bench: &Bench) -> Result<Vec<Table>> {
     }
     let standings = bench.contest(bench.rounds.min(3), &entries)?;
     rows(&mut table, &["wide", &nodes.to_string()], &standings);
-    std::fs::remove_dir_all(&directory)?;
+    bench.helper.put_aside(&directory)?;
     Ok(vec![table])
 }
