@@ -15,8 +15,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::{Budget, Pumped, Stream};
 use crate::{Waker, without_signals};
 
-/// What is read at once stays in the processor's first cache until it is written and digested.
-const BUFFER: usize = 32 * 1024;
+/// What is read at once: few calls, and it stays in the processor's own cache until it is written and digested.
+const BUFFER: usize = 128 * 1024;
 const STACK: usize = 128 * 1024;
 
 /// What a thread gives back.
