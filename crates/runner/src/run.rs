@@ -174,6 +174,7 @@ impl Run<'_> {
             self.release(queues)?;
             self.start_ready(queues)?;
             self.flush(queues)?;
+            self.hurry(queues);
             if self.is_done(queues) {
                 return self.finish(queues);
             }
@@ -338,6 +339,16 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Asks for a sync at once where soon nothing else may start than what waits for one. Before that, one that comes in
+    /// any case serves more ends at a time.
+    fn hurry(&self, queues: &Queues) {
+        if queues.ready.len() < self.jobs
+            && let Some(seq) = queues.held.iter().map(|(seq, _)| *seq).max()
+        {
+            self.log.want_durable(seq);
+        }
+    }
+
     /// Adds an event to the batch and to the state.
     fn record(&mut self, queues: &mut Queues, event: Event) -> Result<(), RunError> {
         let record = self.put(event)?;
@@ -366,9 +377,6 @@ impl Run<'_> {
             return Ok(());
         }
         self.log.flush()?;
-        if let Some(seq) = queues.held.iter().map(|(seq, _)| *seq).max() {
-            self.log.want_durable(seq);
-        }
         self.observer.wrote(&queues.batch, self.log.last_batch(), &self.state);
         self.execute.appended(self.log.last_batch());
         queues.batch.clear();

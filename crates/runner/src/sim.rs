@@ -118,6 +118,10 @@ impl Simulation {
     fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let scenario = Scenario::new(&mut random);
+        Self::of(scenario, random)
+    }
+
+    fn of(scenario: Scenario, mut random: fastrand::Rng) -> Self {
         let judge = Judge::new(&scenario.pipe, scenario.jobs);
         let world = World {
             random: random.fork(),
@@ -468,4 +472,27 @@ fn whatever_happens_to_a_run_the_laws_hold() {
     });
     println!("{played} runs, {lives} lives, {steps} steps at which one may end");
     assert_eq!(played, runs);
+}
+
+/// How often a sync was hurried in a run that nothing disturbs.
+fn hurried(scenario: Scenario) -> u64 {
+    let mut simulation = Simulation::of(scenario, fastrand::Rng::with_seed(1));
+    simulation.play(Weather::Calm);
+    simulation.world.borrow().sync.hurried
+}
+
+#[test]
+fn no_sync_is_hurried_while_there_is_enough_to_start_without() {
+    // What the first layer's ends are waited for is on disk long before the second layer's turn.
+    let scenario = Scenario::strict(600, |node| match node / 200 {
+        0 => Vec::new(),
+        _ => vec![node - 200, node - 199],
+    });
+    assert_eq!(hurried(scenario), 1, "only for the end of the run");
+}
+
+#[test]
+fn a_sync_is_hurried_where_nothing_may_start_before_it() {
+    let scenario = Scenario::strict(10, |node| node.checked_sub(1).into_iter().collect());
+    assert_eq!(hurried(scenario), 10, "after each node, and for the end of the run");
 }

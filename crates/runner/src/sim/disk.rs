@@ -45,6 +45,8 @@ pub(super) enum Loss {
 pub(super) struct Sync {
     written: (u64, usize),
     wanted: u64,
+    /// How often a sync was wanted at once.
+    pub(super) hurried: u64,
     pub(super) synced: u64,
     dirty_since: Option<Duration>,
     flight: Option<(u64, usize, Duration)>,
@@ -187,8 +189,11 @@ impl Syncer for SimSyncer {
     }
 
     fn want(&self, seq: u64) {
-        let mut world = self.world.borrow_mut();
-        world.sync.wanted = world.sync.wanted.max(seq);
+        let sync = &mut self.world.borrow_mut().sync;
+        if seq > sync.wanted {
+            sync.wanted = seq;
+            sync.hurried += 1;
+        }
     }
 
     fn synced(&self) -> io::Result<u64> {

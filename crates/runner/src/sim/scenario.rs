@@ -35,16 +35,14 @@ impl Scenario {
             let part = part(random);
             parts.push(if is_steady { part.steady() } else { part });
         }
-        let source = Source::new("sim.yaml", text.clone().into_bytes()).unwrap();
-        let checked = check(&source, &NoLookup);
-        let pipe = checked.pipe.unwrap_or_else(|| panic!("{text}\n{:?}", checked.diagnostics));
+        let pipe = checked(text);
         let durability = match random.u8(0..4) {
             0 => Durability::None,
             1 => Durability::Strict,
             _ => Durability::Auto,
         };
         Self {
-            pipe: Arc::new(pipe),
+            pipe,
             parts: Rc::new(parts),
             jobs: random.usize(1..=4),
             fail_fast: !is_steady && random.u8(0..3) == 0,
@@ -53,6 +51,37 @@ impl Scenario {
             is_steady,
         }
     }
+
+    /// Nodes of a millisecond each, two at a time, whose ends are all waited for.
+    pub(super) fn strict(nodes: usize, before: impl Fn(usize) -> Vec<usize>) -> Self {
+        let mut text = String::from("name: sim\nversion: 1\nnodes:\n");
+        for node in 0..nodes {
+            let names: Vec<String> = before(node).iter().map(|other| format!("n{other}")).collect();
+            let _ = writeln!(text, "- {{id: n{node}, bash: work, depends_on: [{}]}}", names.join(", "));
+        }
+        let part = Part {
+            end: Ending::Completes,
+            takes: Duration::from_millis(1),
+            gate: Gate::Passes,
+            rounds: 1,
+            approved: true,
+        };
+        Self {
+            pipe: checked(text),
+            parts: Rc::new(vec![part; nodes]),
+            jobs: 2,
+            fail_fast: false,
+            durability: Durability::Strict,
+            ask_timeout: None,
+            is_steady: true,
+        }
+    }
+}
+
+fn checked(text: String) -> Arc<Pipe> {
+    let source = Source::new("sim.yaml", text.clone().into_bytes()).unwrap();
+    let checked = check(&source, &NoLookup);
+    Arc::new(checked.pipe.unwrap_or_else(|| panic!("{text}\n{:?}", checked.diagnostics)))
 }
 
 /// Some questions expire while other nodes still run, some only once the run has parked.
