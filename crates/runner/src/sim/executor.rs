@@ -40,6 +40,7 @@ pub(super) enum Ending {
     Crashes,
     /// Until this attempt.
     CrashesUntil(u32),
+    /// An agent is awaited until it is its program; of a script this is known only at its end.
     CanNotStart,
 }
 
@@ -189,12 +190,13 @@ impl SimExecutor {
         let (node, number) = (going.node, going.number);
         let took = self.now() - going.since;
         let part = self.parts[node.place()].clone();
-        let crashes = match part.end {
-            Ending::CrashesUntil(attempt) => number < attempt,
-            Ending::Crashes => true,
-            Ending::Completes | Ending::CanNotStart => false,
+        let own = match part.end {
+            Ending::CrashesUntil(attempt) => (number < attempt).then_some(ErrorKind::Crash),
+            Ending::Crashes => Some(ErrorKind::Crash),
+            Ending::CanNotStart => Some(ErrorKind::SpawnFailed),
+            Ending::Completes => None,
         };
-        let cause = going.cause.or(crashes.then_some(ErrorKind::Crash));
+        let cause = going.cause.or(own);
         if let Some(iteration) = going.round {
             let most = self.pipe.node(node).rounds().map_or(1, |rounds| rounds.max_iterations);
             let outcome = match cause {
@@ -285,7 +287,8 @@ impl Execute for SimExecutor {
             return;
         }
         let part = self.parts[node.place()].clone();
-        if part.end == Ending::CanNotStart {
+        let round = self.pipe.node(node).rounds();
+        if part.end == Ending::CanNotStart && round.is_some() {
             emitted.push(Emitted::Event(self.failed(node, number, ErrorKind::SpawnFailed, Duration::ZERO)));
             return;
         }
@@ -302,11 +305,12 @@ impl Execute for SimExecutor {
         };
         self.untold += 1;
         emitted.push(Emitted::Event(spawned.into()));
-        let round = self.pipe.node(node).rounds().map(|_| goes_on.map_or(1, |goes_on| goes_on.iteration));
+        let round = round.map(|_| goes_on.map_or(1, |goes_on| goes_on.iteration));
         emitted.extend(round.map(|round| self.round(node, number, round)));
         let now = self.now();
         let mut going = Going { node, number, since: now, until: now, cause: None, round };
-        self.goes_until(&mut going, part.takes);
+        let takes = if part.end == Ending::CanNotStart { Duration::ZERO } else { part.takes };
+        self.goes_until(&mut going, takes);
         self.going.push(going);
     }
 
