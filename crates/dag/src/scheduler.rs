@@ -32,6 +32,14 @@ pub enum Fired {
     Blocked(NodeIx),
 }
 
+impl Fired {
+    /// The node that it is about.
+    pub fn node(self) -> NodeIx {
+        let (Self::Ready(node) | Self::Skip(node, _) | Self::Blocked(node)) = self;
+        node
+    }
+}
+
 /// Which nodes stand where.
 #[derive(Debug, Clone)]
 pub struct Scheduler {

@@ -339,10 +339,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Asks for a sync at once where soon nothing else may start than what waits for one. Before that, one that comes in
-    /// any case serves more ends at a time.
+    /// Asks for a sync at once where what waits for one would start next, or soon nothing else may start. Before that,
+    /// one that comes in any case serves more ends at a time.
     fn hurry(&self, queues: &Queues) {
-        if queues.ready.len() < self.jobs
+        let next = queues.ready.peek().filter(|_| queues.ready.len() >= self.jobs);
+        let is_next = |fired: &Fired| next.is_none_or(|Reverse(next)| fired.node() < *next);
+        if queues.held.iter().any(|(_, fired)| is_next(fired))
             && let Some(seq) = queues.held.iter().map(|(seq, _)| *seq).max()
         {
             self.log.want_durable(seq);

@@ -496,3 +496,13 @@ fn a_sync_is_hurried_where_nothing_may_start_before_it() {
     let scenario = Scenario::strict(10, |node| node.checked_sub(1).into_iter().collect());
     assert_eq!(hurried(scenario), 10, "after each node, and for the end of the run");
 }
+
+#[test]
+fn a_sync_is_hurried_for_what_comes_first_in_the_pipe() {
+    let chain = |node: usize| node.checked_sub(1).filter(|_| node < 10).into_iter().collect();
+    assert_eq!(
+        hurried(Scenario::strict(300, chain)),
+        10,
+        "after each node of the chain, and for the end of the run"
+    );
+}
