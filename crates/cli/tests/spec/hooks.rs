@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::sandbox::{Sandbox, with_filters};
 
 /// A volume with one node and a hook in shell.
-fn hooked(event: &str, script: &str, rest: &str) -> Sandbox {
+pub(crate) fn hooked(event: &str, script: &str, rest: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox
         .pipe("nodes: [{id: a, bash: 'echo ran >> ran; echo $K'}, {id: b, depends_on: [a], bash: 'true'}]");
@@ -222,72 +222,6 @@ fn the_run_its_gates_and_its_ends_are_told() {
             "pre_run allow"
         ]
     );
-}
-
-#[test]
-fn a_run_that_a_hook_refuses_starts_nothing() {
-    let sandbox = hooked("pre_run", r#"echo '{"action":"deny","reason":"closed"}'"#, "");
-    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
-    assert_eq!(sandbox.states(), "aborted: a pending, b pending");
-    assert!(
-        sandbox.omne(&["status", "@last", "--json"]).json()["reason"]
-            .as_str()
-            .unwrap()
-            .contains("denied by a hook (403): closed")
-    );
-}
-
-/// A volume whose hook asks whether runs may begin.
-fn asks_first() -> Sandbox {
-    hooked("pre_run", r#"echo x >> asks; echo '{"action":"ask_user","prompt":"begin?"}'"#, "")
-}
-
-#[test]
-fn a_run_that_a_hook_refused_is_asked_about_again() {
-    let sandbox = hooked("pre_run", r#"echo '{"action":"deny","reason":"closed"}'"#, "");
-    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
-    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
-    assert!(!sandbox.path("ran").exists());
-}
-
-#[test]
-fn a_hook_may_ask_whether_a_run_may_begin() {
-    let sandbox = asks_first();
-    sandbox.pipe("nodes: [{id: a, bash: 'echo ran >> ran'}, {id: b, bash: 'echo ran >> ran'}]");
-    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
-    assert_eq!(sandbox.states(), "parked: a waiting, b pending");
-    assert_eq!(sandbox.node("a")["gate"]["prompt"], "begin?");
-    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6, "nothing begins before an answer");
-    assert!(!sandbox.path("ran").exists());
-    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
-    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
-    assert_eq!((sandbox.read("ran"), sandbox.read("asks")), ("ran\nran\n".into(), "x\n".into()));
-    assert_eq!(sandbox.omne(&["verify", "@last"]).code, 0);
-}
-
-#[test]
-fn a_run_that_people_reject_starts_nothing_and_is_asked_about_again() {
-    let sandbox = asks_first();
-    sandbox.omne(&["run", "p"]);
-    assert_eq!(sandbox.omne(&["reject", "@last", "--comment", "not now"]).code, 0);
-    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
-    assert_eq!(sandbox.states(), "aborted: a failed(denied), b blocked");
-    let status = sandbox.omne(&["status", "@last", "--json"]).json();
-    assert!(status["reason"].as_str().unwrap().starts_with("rejected by tester: not now"), "{status}");
-    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6);
-    assert!(!sandbox.path("ran").exists());
-}
-
-#[test]
-fn that_a_run_may_begin_is_no_answer_for_its_nodes() {
-    let sandbox = asks_first();
-    let hooks =
-        "[[hook]]\nevent = 'pre_run'\ncommand = './hook.sh'\n[[rule]]\nprogram = 'sh'\neffect = 'deny'\n";
-    sandbox.file(".omne/hooks.toml", hooks);
-    sandbox.omne(&["run", "p"]);
-    sandbox.omne(&["approve", "@last"]);
-    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
-    assert_eq!(sandbox.states(), "aborted: a failed(denied), b blocked");
 }
 
 #[test]

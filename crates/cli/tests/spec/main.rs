@@ -6,6 +6,7 @@
 mod abuse;
 mod agents;
 mod audit;
+mod begin;
 mod cases;
 mod ends;
 mod hooks;

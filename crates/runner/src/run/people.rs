@@ -100,15 +100,11 @@ impl Run<'_> {
         let attempt = match queues.first.take() {
             None => return Ok(false),
             Some(First::Asks(question)) => {
-                let Some(Reverse(node)) = queues.ready.pop() else {
+                let Some(attempt) = self.first_attempt(queues)? else {
                     queues.first = Some(First::Asks(question));
                     return Ok(true);
                 };
-                let Some(attempt) = self.attempt(queues, node)? else {
-                    queues.first = Some(First::Asks(question));
-                    return Ok(true);
-                };
-                queues.first = Some(First::Waits(node));
+                queues.first = Some(First::Waits(attempt.node));
                 Some(Attempt {
                     at_gate: Some(AtGate { asker: Asker::Run, question, decision: None }),
                     ..attempt
@@ -127,6 +123,18 @@ impl Run<'_> {
             self.take_emitted(queues)?;
         }
         Ok(true)
+    }
+
+    /// The first node that may start, after all that fail before they do, and what follows from that.
+    fn first_attempt(&mut self, queues: &mut Queues) -> Result<Option<Attempt>, RunError> {
+        while let Some(Reverse(node)) = queues.ready.pop() {
+            if let Some(attempt) = self.attempt(queues, node)? {
+                return Ok(Some(attempt));
+            }
+            self.flush(queues)?;
+            self.release(queues)?;
+        }
+        Ok(None)
     }
 
     /// The nodes that wait for people, and until when.
