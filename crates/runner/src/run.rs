@@ -174,10 +174,10 @@ impl Run<'_> {
             self.release(queues)?;
             self.start_ready(queues)?;
             self.flush(queues)?;
-            self.hurry(queues);
             if self.is_done(queues) {
                 return self.finish(queues);
             }
+            self.hurry(queues);
             self.wait(queues, deadline)?;
         }
     }
@@ -211,6 +211,8 @@ impl Run<'_> {
                 }
                 continue;
             }
+            // The disk works while they are spawned.
+            self.hurry(queues);
             for attempt in attempts {
                 self.execute.start(attempt, &mut queues.emitted);
             }
@@ -344,7 +346,8 @@ impl Run<'_> {
     fn hurry(&self, queues: &Queues) {
         let next = queues.ready.peek().filter(|_| queues.ready.len() >= self.jobs);
         let is_next = |fired: &Fired| next.is_none_or(|Reverse(next)| fired.node() < *next);
-        if queues.held.iter().any(|(_, fired)| is_next(fired))
+        if queues.stop.is_none()
+            && queues.held.iter().any(|(_, fired)| is_next(fired))
             && let Some(seq) = queues.held.iter().map(|(seq, _)| *seq).max()
         {
             self.log.want_durable(seq);

@@ -19,8 +19,9 @@ impl Run<'_> {
             let held = std::mem::take(&mut queues.held);
             let (free, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|(seq, _)| *seq <= durable);
             queues.held = held;
+            // What they depend on has ended before they were held: what ended since then is not theirs to wait for.
             for (_, fired) in free {
-                self.take(queues, fired)?;
+                self.go_on(queues, fired)?;
             }
         }
         loop {
@@ -57,6 +58,10 @@ impl Run<'_> {
             queues.held.push((seq, fired));
             return Ok(());
         }
+        self.go_on(queues, fired)
+    }
+
+    fn go_on(&mut self, queues: &mut Queues, fired: Fired) -> Result<(), RunError> {
         match fired {
             Fired::Blocked(_) => Ok(()),
             Fired::Ready(node) => self.consider(queues, node),

@@ -52,12 +52,11 @@ impl Scenario {
         }
     }
 
-    /// Nodes of a millisecond each, two at a time, whose ends are all waited for.
-    pub(super) fn strict(nodes: usize, before: impl Fn(usize) -> Vec<usize>) -> Self {
+    /// Nodes of a millisecond each, with these further fields, whose ends are all waited for.
+    pub(super) fn strict(jobs: usize, nodes: &[String]) -> Self {
         let mut text = String::from("name: sim\nversion: 1\nnodes:\n");
-        for node in 0..nodes {
-            let names: Vec<String> = before(node).iter().map(|other| format!("n{other}")).collect();
-            let _ = writeln!(text, "- {{id: n{node}, bash: work, depends_on: [{}]}}", names.join(", "));
+        for (node, fields) in nodes.iter().enumerate() {
+            let _ = writeln!(text, "- {{id: n{node}, bash: work, {fields}}}");
         }
         let part = Part {
             end: Ending::Completes,
@@ -68,8 +67,8 @@ impl Scenario {
         };
         Self {
             pipe: checked(text),
-            parts: Rc::new(vec![part; nodes]),
-            jobs: 2,
+            parts: Rc::new(vec![part; nodes.len()]),
+            jobs,
             fail_fast: false,
             durability: Durability::Strict,
             ask_timeout: None,
