@@ -8,7 +8,7 @@ mod json;
 mod lines;
 mod text;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use omne_events::{Digest, Usage};
 use serde_json::Value;
@@ -66,10 +66,21 @@ impl ToolCall {
 struct Told {
     usage: Option<Usage>,
     denied: Vec<SmolStr>,
+    /// The same, to tell which are new.
+    ever_denied: HashSet<SmolStr>,
     spoke: bool,
     acted: bool,
     /// Lines that were too long to be read.
     dropped: u64,
+}
+
+impl Told {
+    /// It was refused a tool.
+    fn denied(&mut self, tool: &str) {
+        if self.ever_denied.insert(tool.into()) {
+            self.denied.push(tool.into());
+        }
+    }
 }
 
 type Sink<'a> = dyn FnMut(Item<'_>) + 'a;

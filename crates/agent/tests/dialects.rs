@@ -46,12 +46,19 @@ fn failure(read: &Read, exit: Exit, stderr: &str) -> (String, String) {
 #[test]
 fn one_odd_field_of_claude_does_not_cost_its_line() {
     let odd = r#"{"type":"assistant","message":{"model":7,"content":[{"type":"text","text":"hello","id":[]},null]},"error":{}}
-{"type":"result","subtype":null,"is_error":false,"num_turns":"?","result":"done","usage":{"input_tokens":[1],"output_tokens":3},"permission_denials":[5]}
+{"type":"result","subtype":null,"is_error":false,"num_turns":"?","result":"done","total_cost_usd":1e999,"usage":{"input_tokens":[1],"output_tokens":3},"permission_denials":[5]}
 "#;
     let read = read(Dialect::Claude, odd);
     assert_eq!(read.items, ["text hello", "end"]);
     let usage = read.parser.usage().expect("there was a result");
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.turns), (0, 3, Some(0)));
+    assert_eq!(usage.cost_usd, None);
+}
+
+#[test]
+fn an_odd_parent_is_one_all_the_same() {
+    let line = r#"{"type":"assistant","message":{"content":[{"type":"text","text":"hello"}]},"parent_tool_use_id":7}"#;
+    assert!(read(Dialect::Claude, line).items.is_empty());
 }
 
 #[test]

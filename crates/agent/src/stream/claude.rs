@@ -103,8 +103,8 @@ impl<'a> Init<'a> {
 struct Assistant<'a> {
     model: Option<Cow<'a, str>>,
     blocks: Vec<Block<'a>>,
-    /// The tool use that began the sub-agent which says this.
-    parent: Option<Cow<'a, str>>,
+    /// A tool use began the sub-agent which says this.
+    is_sub_agent: bool,
     error: Option<Cow<'a, str>>,
 }
 
@@ -125,12 +125,19 @@ impl<'a> Assistant<'a> {
                 "message" => json.object(|json, name| match name {
                     "model" => json.text(&mut read.model),
                     "content" => json.array(|json| {
-                        read.blocks.push(Block::read(json)?);
+                        let block = Block::read(json)?;
+                        // Of what is nothing to anybody there may be millions.
+                        if matches!(block.kind.as_deref(), Some("text" | "tool_use")) {
+                            read.blocks.push(block);
+                        }
                         Ok(())
                     }),
                     _ => json.skip(),
                 }),
-                "parent_tool_use_id" => json.text(&mut read.parent),
+                "parent_tool_use_id" => {
+                    read.is_sub_agent = json.is_something()?;
+                    Ok(())
+                }
                 "error" => json.text(&mut read.error),
                 _ => json.skip(),
             })
@@ -156,7 +163,7 @@ impl<'a> Block<'a> {
 
 /// A piece of text, if the line is the program's own and brings one.
 fn delta(line: &str) -> Result<Option<Cow<'_, str>>, Stop> {
-    let (mut text, mut parent) = (None, None);
+    let (mut text, mut is_sub_agent) = (None, false);
     Json::read(line, |json| {
         json.object(|json, name| match name {
             "event" => json.object(|json, name| match name {
@@ -166,11 +173,14 @@ fn delta(line: &str) -> Result<Option<Cow<'_, str>>, Stop> {
                 }),
                 _ => json.skip(),
             }),
-            "parent_tool_use_id" => json.text(&mut parent),
+            "parent_tool_use_id" => {
+                is_sub_agent = json.is_something()?;
+                Ok(())
+            }
             _ => json.skip(),
         })
     })?;
-    Ok(text.filter(|_| parent.is_none()))
+    Ok(text.filter(|_| !is_sub_agent))
 }
 
 /// How a turn of the conversation ended.
@@ -203,7 +213,7 @@ impl<'a> ResultLine<'a> {
             "subtype" => json.text(&mut self.subtype),
             // An error that is not told clearly is one.
             "is_error" => {
-                self.is_error = !matches!(json.literal()?, "false" | "null");
+                self.is_error = json.is_something()?;
                 Ok(())
             }
             "num_turns" => json.number(&mut self.turns),
@@ -259,7 +269,7 @@ impl Claude {
         for block in line.blocks {
             match (block.kind.as_deref(), block.text) {
                 // What a sub-agent says is its own business.
-                (Some("text"), Some(text)) if line.parent.is_none() => {
+                (Some("text"), Some(text)) if !line.is_sub_agent => {
                     told.spoke |= !text.trim().is_empty();
                     sink(Item::Text(&text));
                     sink(Item::TextEnd);
@@ -288,9 +298,7 @@ impl Claude {
             agent_ms: line.duration_ms.map(to_whole),
         });
         for name in line.denied {
-            if told.denied.iter().all(|denied| **denied != *name) {
-                told.denied.push((*name).into());
-            }
+            told.denied(&name);
         }
         let errors = || line.errors.map(|errors| errors.join("\n"));
         self.result = Some(Outcome {

@@ -61,13 +61,18 @@ impl<'a> Json<'a> {
         Ok(())
     }
 
-    /// Puts a number that is not negative into `place`.
+    /// Puts a number that is neither negative nor too large to be one into `place`.
     pub(super) fn number(&mut self, place: &mut Option<f64>) -> Result<(), Stop> {
         let literal = self.literal()?;
         if literal.starts_with(|first: char| first.is_ascii_digit()) {
-            *place = Some(literal.parse().map_err(|_| Stop)?);
+            *place = Some(literal.parse().map_err(|_| Stop)?).filter(|number: &f64| number.is_finite());
         }
         Ok(())
+    }
+
+    /// Whether the value is anything but `null`, or `false` for a flag.
+    pub(super) fn is_something(&mut self) -> Result<bool, Stop> {
+        Ok(!matches!(self.literal()?, "null" | "false"))
     }
 
     /// Puts a value into `place`, whatever it is.
@@ -324,9 +329,9 @@ mod tests {
 
     #[test]
     fn a_value_of_another_type_than_was_asked_for_is_passed_over() {
-        for odd in ["null", "-1", "true", "[1,[2]]", r#"{"a":[{}]}"#] {
+        for odd in ["null", "-1", "1e999", "true", "[1,[2]]", r#"{"a":[{}]}"#] {
             let (mut text, mut number, mut items) = (None, None, 0);
-            let line = format!(r#"[{odd}, {odd}, "3"]"#);
+            let line = format!(r#"[{odd}, {odd}, "3", {odd}]"#);
             let read = Json::read(&line, |json| {
                 json.array(|json| {
                     items += 1;
@@ -338,7 +343,7 @@ mod tests {
                     }
                 })
             });
-            assert_eq!((read, text, number, items), (Ok(()), None, None, 3), "{odd}");
+            assert_eq!((read, text, number, items), (Ok(()), None, None, 4), "{odd}");
         }
     }
 
