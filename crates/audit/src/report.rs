@@ -99,8 +99,8 @@ fn report(db: &Connection, since: Option<Timestamp>) -> Result<Vec<PipeReport>> 
             _ => {}
         }
         pipe.cost_usd += row.get::<_, f64>(3)?;
-        pipe.input_tokens += row.get::<_, u64>(4)?;
-        pipe.output_tokens += row.get::<_, u64>(5)?;
+        pipe.input_tokens = pipe.input_tokens.saturating_add(row.get(4)?);
+        pipe.output_tokens = pipe.output_tokens.saturating_add(row.get(5)?);
     }
     let mut flaky = db.prepare(
         "SELECT node_id, count(*), sum(nodes.state = 'failed'), sum(nodes.state = 'completed' AND failures > 0)

@@ -134,11 +134,11 @@ impl Fold {
             run.state,
             run.started_at.map(|at| at.to_string()),
             run.ended_at.map(|at| at.to_string()),
-            run.duration_ms,
+            run.duration_ms.map(count),
             run.resumes,
             run.reason,
-            usage.input_tokens,
-            usage.output_tokens,
+            count(usage.input_tokens),
+            count(usage.output_tokens),
             usage.cost_usd,
             self.state.by(),
             id,
@@ -170,11 +170,11 @@ impl Fold {
                 record.exit_code,
                 record.started_at.map(|at| at.to_string()),
                 record.ended_at.map(|at| at.to_string()),
-                record.duration_ms,
+                record.duration_ms.map(count),
                 agent.and_then(|agent| agent.name.as_deref()),
                 agent.and_then(|agent| agent.model.as_deref()),
-                usage.map(|usage| usage.input_tokens),
-                usage.map(|usage| usage.output_tokens),
+                usage.map(|usage| count(usage.input_tokens)),
+                usage.map(|usage| count(usage.output_tokens)),
                 usage.and_then(|usage| usage.cost_usd),
                 record.output_sha256.map(|digest| digest.to_string()),
                 self.failures.get(node).copied().unwrap_or(0),
@@ -182,4 +182,9 @@ impl Fold {
         }
         Ok(())
     }
+}
+
+/// A number as SQLite can hold it. What agents tell of themselves may be larger, and must not cost the whole index.
+pub(super) fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -6,7 +6,10 @@ use omne_events::{Digest, Event, HookDecided, LineRef, LogReader, NodeId};
 use rusqlite::{CachedStatement, Connection, Result, params};
 use smol_str::SmolStr;
 
-use super::{Log, Synced, fold::Fold};
+use super::{
+    Log, Synced,
+    fold::{Fold, count},
+};
 
 /// How much of a log is handed from one thread to the other at a time, in bytes.
 const HANDED: usize = 64 * 1024;
@@ -114,7 +117,7 @@ impl Lines {
         };
         self.text.push_str(std::str::from_utf8(bytes).unwrap_or_default());
         self.rows.push(Row {
-            seq: i64::try_from(line.seq()).unwrap_or(i64::MAX),
+            seq: count(line.seq()),
             kind: line.kind().into(),
             at_ms: line.at().as_millisecond(),
             node: line.node().cloned(),
@@ -149,7 +152,7 @@ impl<'a> Writer<'a> {
             let node = row.node.as_ref().map(NodeId::as_str);
             self.events.execute(params![key, row.kind.as_str(), row.at_ms, node, text])?;
             if let Some(hook) = &row.hook {
-                let latency = i64::try_from(hook.latency_us).unwrap_or(i64::MAX);
+                let latency = count(hook.latency_us);
                 let decision = hook.decision.as_str();
                 self.hooks.execute(params![key, hook.event.as_str(), hook.hook, decision, latency])?;
             }

@@ -443,3 +443,18 @@ fn a_pattern_that_would_break_the_log_is_refused() {
     assert!(bundle.code == 2 && !sandbox.path("run.omne").exists(), "{bundle:?}");
     assert_eq!(sandbox.omne(&["bundle", "@last", "-o", "run.omne", "--redact", "("]).code, 2);
 }
+
+#[test]
+fn what_an_agent_tells_of_itself_may_be_too_much_for_the_index() {
+    let sandbox = Sandbox::new();
+    let result = r#"{"type":"result","subtype":"success","is_error":false,"num_turns":1e30,"result":"x","total_cost_usd":1e308,"duration_ms":1e300,"usage":{"input_tokens":1e30,"output_tokens":18446744073709551615}}"#;
+    sandbox.pipe("nodes: [{id: a, prompt: x}, {id: b, prompt: x, depends_on: [a]}]");
+    for node in ["a", "b"] {
+        sandbox.agent(node, &format!("init\nsay x\nraw {result}"));
+    }
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let rows =
+        sandbox.omne(&["audit", "sql", "SELECT input_tokens, cost_usd > 1e308 FROM runs", "--format", "csv"]);
+    assert_eq!((rows.code, rows.stdout.lines().last()), (0, Some("9223372036854775807,1")), "{rows:?}");
+    assert_eq!(sandbox.omne(&["audit", "report"]).code, 0);
+}

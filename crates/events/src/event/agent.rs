@@ -34,19 +34,21 @@ pub struct Usage {
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, more: Usage) {
-        fn sum<T: std::ops::Add<Output = T>>(a: Option<T>, b: Option<T>) -> Option<T> {
+        fn sum<T>(a: Option<T>, b: Option<T>, add: impl FnOnce(T, T) -> T) -> Option<T> {
             match (a, b) {
-                (Some(a), Some(b)) => Some(a + b),
+                (Some(a), Some(b)) => Some(add(a, b)),
                 (a, b) => a.or(b),
             }
         }
-        self.input_tokens += more.input_tokens;
-        self.output_tokens += more.output_tokens;
-        self.cache_read_tokens = sum(self.cache_read_tokens, more.cache_read_tokens);
-        self.cache_write_tokens = sum(self.cache_write_tokens, more.cache_write_tokens);
-        self.cost_usd = sum(self.cost_usd, more.cost_usd);
-        self.turns = sum(self.turns, more.turns);
-        self.agent_ms = sum(self.agent_ms, more.agent_ms);
+        // What agents tell of themselves may be anything.
+        let count = |a, b| sum(a, b, u64::saturating_add);
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        self.cache_read_tokens = count(self.cache_read_tokens, more.cache_read_tokens);
+        self.cache_write_tokens = count(self.cache_write_tokens, more.cache_write_tokens);
+        self.cost_usd = sum(self.cost_usd, more.cost_usd, |a, b| (a + b).min(f64::MAX));
+        self.turns = count(self.turns, more.turns);
+        self.agent_ms = count(self.agent_ms, more.agent_ms);
     }
 }
 
