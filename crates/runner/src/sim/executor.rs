@@ -42,6 +42,8 @@ pub(super) enum Ending {
     CrashesUntil(u32),
     /// An agent is awaited until it is its program; of a script this is known only at its end.
     CanNotStart,
+    /// Before anything is started, as by a rule.
+    IsRefused,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +196,7 @@ impl SimExecutor {
             Ending::CrashesUntil(attempt) => (number < attempt).then_some(ErrorKind::Crash),
             Ending::Crashes => Some(ErrorKind::Crash),
             Ending::CanNotStart => Some(ErrorKind::SpawnFailed),
-            Ending::Completes => None,
+            Ending::Completes | Ending::IsRefused => None,
         };
         let cause = going.cause.or(own);
         if let Some(iteration) = going.round {
@@ -288,8 +290,13 @@ impl Execute for SimExecutor {
         }
         let part = self.parts[node.place()].clone();
         let round = self.pipe.node(node).rounds();
-        if part.end == Ending::CanNotStart && round.is_some() {
-            emitted.push(Emitted::Event(self.failed(node, number, ErrorKind::SpawnFailed, Duration::ZERO)));
+        let refused = match part.end {
+            Ending::IsRefused => Some(ErrorKind::Denied),
+            Ending::CanNotStart => round.map(|_| ErrorKind::SpawnFailed),
+            Ending::Completes | Ending::Crashes | Ending::CrashesUntil(_) => None,
+        };
+        if let Some(kind) = refused {
+            emitted.push(Emitted::Event(self.failed(node, number, kind, Duration::ZERO)));
             return;
         }
         let goes_on = attempt.ask.as_ref().and_then(|ask| ask.goes_on.as_ref());

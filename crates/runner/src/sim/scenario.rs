@@ -128,7 +128,8 @@ fn node_text(text: &mut String, node: usize, random: &mut fastrand::Rng) {
 fn part(random: &mut fastrand::Rng) -> Part {
     let end = match random.u8(0..8) {
         0 => Ending::Crashes,
-        1 => Ending::CanNotStart,
+        1 if random.bool() => Ending::CanNotStart,
+        1 => Ending::IsRefused,
         2 | 3 => Ending::CrashesUntil(random.u32(1..4)),
         _ => Ending::Completes,
     };
