@@ -134,10 +134,7 @@ impl<'a> Assistant<'a> {
                     }),
                     _ => json.skip(),
                 }),
-                "parent_tool_use_id" => {
-                    read.is_sub_agent = json.is_something()?;
-                    Ok(())
-                }
+                "parent_tool_use_id" => json.flag(&mut read.is_sub_agent),
                 "error" => json.text(&mut read.error),
                 _ => json.skip(),
             })
@@ -173,10 +170,7 @@ fn delta(line: &str) -> Result<Option<Cow<'_, str>>, Stop> {
                 }),
                 _ => json.skip(),
             }),
-            "parent_tool_use_id" => {
-                is_sub_agent = json.is_something()?;
-                Ok(())
-            }
+            "parent_tool_use_id" => json.flag(&mut is_sub_agent),
             _ => json.skip(),
         })
     })?;
@@ -212,10 +206,7 @@ impl<'a> ResultLine<'a> {
         match name {
             "subtype" => json.text(&mut self.subtype),
             // An error that is not told clearly is one.
-            "is_error" => {
-                self.is_error = json.is_something()?;
-                Ok(())
-            }
+            "is_error" => json.flag(&mut self.is_error),
             "num_turns" => json.number(&mut self.turns),
             "result" => json.text(&mut self.text),
             "errors" => json.array(|json| {

@@ -70,9 +70,10 @@ impl<'a> Json<'a> {
         Ok(())
     }
 
-    /// Whether the value is anything but `null`, or `false` for a flag.
-    pub(super) fn is_something(&mut self) -> Result<bool, Stop> {
-        Ok(!matches!(self.literal()?, "null" | "false"))
+    /// Puts into `place` whether the value is anything but `null` and `false`.
+    pub(super) fn flag(&mut self, place: &mut bool) -> Result<(), Stop> {
+        *place = !matches!(self.literal()?, "null" | "false");
+        Ok(())
     }
 
     /// Puts a value into `place`, whatever it is.

@@ -289,10 +289,10 @@ impl Execute for SimExecutor {
             return;
         }
         let part = self.parts[node.place()].clone();
-        let round = self.pipe.node(node).rounds();
+        let rounds = self.pipe.node(node).rounds();
         let refused = match part.end {
             Ending::IsRefused => Some(ErrorKind::Denied),
-            Ending::CanNotStart => round.map(|_| ErrorKind::SpawnFailed),
+            Ending::CanNotStart => rounds.map(|_| ErrorKind::SpawnFailed),
             Ending::Completes | Ending::Crashes | Ending::CrashesUntil(_) => None,
         };
         if let Some(kind) = refused {
@@ -312,7 +312,7 @@ impl Execute for SimExecutor {
         };
         self.untold += 1;
         emitted.push(Emitted::Event(spawned.into()));
-        let round = round.map(|_| goes_on.map_or(1, |goes_on| goes_on.iteration));
+        let round = rounds.map(|_| goes_on.map_or(1, |goes_on| goes_on.iteration));
         emitted.extend(round.map(|round| self.round(node, number, round)));
         let now = self.now();
         let mut going = Going { node, number, since: now, until: now, cause: None, round };
