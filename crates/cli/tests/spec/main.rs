@@ -6,6 +6,7 @@
 mod abuse;
 mod agents;
 mod audit;
+mod backtest;
 mod begin;
 mod cases;
 mod ends;
