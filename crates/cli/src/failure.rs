@@ -94,8 +94,9 @@ impl Failure {
         let paint = context.paint_errors();
         let mut text = format!("{}: {}", paint.red("error"), render::visible(&self.error.to_string()));
         for cause in self.error.chain().skip(1) {
-            let cause = render::visible(cause.to_string().trim_end());
-            let _ = write!(text, "\n  caused by: {}", cause.replace('\n', "\n    "));
+            let cause = cause.to_string();
+            let cause = render::visible(cause.trim_end()).replace('\n', "\n    ");
+            let _ = write!(text, "\n  caused by: {cause}");
         }
         if let Some(help) = &self.help {
             let _ = write!(text, "\n{}: {}", paint.green("help"), render::visible(help));

@@ -112,8 +112,9 @@ impl Progress {
             let read = captures::open(&self.run.path.join(format!("nodes/{id}.out")))
                 .and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes));
             if read.is_ok() {
-                let shown = render::visible(String::from_utf8_lossy(&bytes).trim_end());
-                let _ = writeln!(text, "\n{}\n{shown}", self.paint.bold(&format!("══ {id}")));
+                let printed = String::from_utf8_lossy(&bytes);
+                let (title, shown) = (format!("══ {id}"), render::visible(printed.trim_end()));
+                let _ = writeln!(text, "\n{}\n{shown}", self.paint.bold(&title));
             }
         }
         if !text.is_empty() {
@@ -294,8 +295,9 @@ impl Live {
             let round = iteration.map(|n| format!(" #{n}")).unwrap_or_default();
             let room = width.saturating_sub(node.chars().count() + round.len() + took.len() + 6);
             let saying: String = render::visible(saying.trim()).chars().take(room).collect();
-            let times = paint.dim(&format!("{round} {took}"));
-            let _ = writeln!(text, "{} {node}{times}  {}", paint.blue("▶"), paint.dim(&saying));
+            let times = format!("{round} {took}");
+            let (times, saying) = (paint.dim(&times), paint.dim(&saying));
+            let _ = writeln!(text, "{} {node}{times}  {saying}", paint.blue("▶"));
         }
         if self.running.len() > NAMED {
             let _ = writeln!(text, "  and {} more", self.running.len() - NAMED);

@@ -6,6 +6,8 @@ mod plan;
 mod status;
 mod summary;
 
+use std::borrow::Cow;
+
 pub(crate) use omne_audit::sign;
 use omne_events::Usage;
 use omne_pipe::Colour;
@@ -30,31 +32,31 @@ impl Paint {
         self.0
     }
 
-    fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    fn with<'t>(self, code: &str, text: &'t str) -> Cow<'t, str> {
+        if self.0 && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m").into() } else { text.into() }
     }
 
-    pub(crate) fn red(self, text: &str) -> String {
+    pub(crate) fn red(self, text: &str) -> Cow<'_, str> {
         self.with("1;31", text)
     }
-    pub(crate) fn green(self, text: &str) -> String {
+    pub(crate) fn green(self, text: &str) -> Cow<'_, str> {
         self.with("32", text)
     }
-    pub(crate) fn yellow(self, text: &str) -> String {
+    pub(crate) fn yellow(self, text: &str) -> Cow<'_, str> {
         self.with("33", text)
     }
-    pub(crate) fn blue(self, text: &str) -> String {
+    pub(crate) fn blue(self, text: &str) -> Cow<'_, str> {
         self.with("36", text)
     }
-    pub(crate) fn dim(self, text: &str) -> String {
+    pub(crate) fn dim(self, text: &str) -> Cow<'_, str> {
         self.with("2", text)
     }
-    pub(crate) fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> Cow<'_, str> {
         self.with("1", text)
     }
 
     /// The colour of a state.
-    pub(crate) fn state(self, state: &str, text: &str) -> String {
+    pub(crate) fn state<'t>(self, state: &str, text: &'t str) -> Cow<'t, str> {
         match state {
             "completed" => self.green(text),
             "failed" | "aborted" => self.red(text),
@@ -79,23 +81,34 @@ pub(crate) fn usage(usage: &Usage) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// Columns padded to the width of their widest cell; the last one is not padded. No cell can command a terminal.
-pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, &str) -> String) -> String {
-    let safe = |row: &Vec<String>| row.iter().map(|cell| visible(cell)).collect::<Vec<_>>();
-    let rows: Vec<Vec<String>> = rows.iter().map(safe).collect();
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+/// Columns padded to the width of their widest cell; the last one is not padded. No cell can command a terminal. Rows may
+/// be many: nothing is copied but into the text.
+pub(crate) fn table<C: AsRef<str>>(
+    rows: &[impl AsRef<[C]>],
+    paint: impl Fn(usize, usize, &str) -> Cow<'_, str>,
+) -> String {
+    let mut widths = Vec::new();
+    for row in rows {
+        for (column, cell) in row.as_ref().iter().enumerate() {
+            let width = visible(cell.as_ref()).chars().count();
+            match widths.get_mut(column) {
+                Some(widest) => *widest = width.max(*widest),
+                None => widths.push(width),
+            }
+        }
+    }
     let mut out = String::new();
     for (place, row) in rows.iter().enumerate() {
-        let mut line = String::new();
+        let (begin, row) = (out.len(), row.as_ref());
         for (column, cell) in row.iter().enumerate() {
-            let pad = if column + 1 < row.len() { widths[column] + 2 - cell.chars().count() } else { 0 };
-            line += &paint(place, column, cell);
-            line += &" ".repeat(pad);
+            let cell = visible(cell.as_ref());
+            out += &paint(place, column, &cell);
+            if column + 1 < row.len() {
+                let pad = widths[column] + 2 - cell.chars().count();
+                out.extend(std::iter::repeat_n(' ', pad));
+            }
         }
-        out += line.trim_end();
+        out.truncate(begin + out[begin..].trim_end().len());
         out.push('\n');
     }
     out
@@ -132,11 +145,12 @@ mod tests {
     #[test]
     fn nothing_in_a_text_can_command_a_terminal() {
         assert_eq!(visible("a\x1b[31mb\r\u{9b}c\u{202e}d\n"), "a␛[31mb␍\u{fffd}c\u{fffd}d\n");
+        assert_eq!(visible("a\tb\n"), "a\tb\n");
     }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["a".to_owned(), "b".to_owned()], vec!["ccc".to_owned(), "d".to_owned()]];
-        assert_eq!(table(&rows, |_, _, cell| cell.to_owned()), "a    b\nccc  d\n");
+        let rows = [["a", "b"], ["ccc", "d"]];
+        assert_eq!(table(&rows, |_, _, cell| cell.into()), "a    b\nccc  d\n");
     }
 }

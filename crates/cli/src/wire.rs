@@ -194,7 +194,7 @@ impl Context {
     /// A path as people may see it: relative where that is shorter.
     pub(crate) fn shown(&self, path: &Path) -> String {
         let here = env::current_dir().unwrap_or_default();
-        render::visible(&path.strip_prefix(&here).unwrap_or(path).display().to_string())
+        render::visible(&path.strip_prefix(&here).unwrap_or(path).to_string_lossy()).into_owned()
     }
 }
 

@@ -1,5 +1,7 @@
 //! A fault in a pipe file: what, where, and what to do about it.
 
+use std::borrow::Cow;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 
@@ -81,7 +83,8 @@ pub fn render(diagnostic: &Diagnostic, source: &Source, colour: Colour) -> Strin
         }
         None => group = group.element(annotate_snippets::Origin::path(source.name().to_owned())),
     }
-    group = group.element(Level::HELP.message(visible(&diagnostic.advice())));
+    let advice = diagnostic.advice();
+    group = group.element(Level::HELP.message(visible(&advice)));
     let renderer = match colour {
         Colour::Yes => Renderer::styled(),
         Colour::No => Renderer::plain(),
@@ -104,8 +107,12 @@ fn window(line: &str, at: Span) -> (String, std::ops::Range<usize>) {
 }
 
 /// Text in which nothing can command a terminal: control characters other than tab and newline are shown as signs.
-pub fn visible(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' { c } else { visible_char(c) }).collect()
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n');
+    if text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if c == '\n' { c } else { visible_char(c) }).collect())
 }
 
 fn visible_char(c: char) -> char {

@@ -100,7 +100,7 @@ impl<W: Write> Rows<W> {
     fn flush_table(&mut self) -> io::Result<()> {
         let rows = std::mem::take(&mut self.table);
         let paint = self.paint;
-        let text = table(&rows, |row, _, cell| if row == 0 { paint.dim(cell) } else { cell.to_owned() });
+        let text = table(&rows, |row, _, cell| if row == 0 { paint.dim(cell) } else { cell.into() });
         self.out.write_all(text.as_bytes())
     }
 }
@@ -197,17 +197,10 @@ fn describe(pipes: &[PipeReport], paint: Paint) -> String {
     let row = |pipe: &PipeReport| {
         let rate = pipe.success_rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.0} %", rate * 100.0));
         let cost = if pipe.cost_usd > 0.0 { format!("${:.2}", pipe.cost_usd) } else { "-".to_owned() };
-        vec![
-            visible(&pipe.pipe),
-            pipe.runs.to_string(),
-            rate,
-            or_dash(pipe.p50_ms),
-            or_dash(pipe.p95_ms),
-            cost,
-        ]
+        vec![pipe.pipe.clone(), pipe.runs.to_string(), rate, or_dash(pipe.p50_ms), or_dash(pipe.p95_ms), cost]
     };
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(pipes.iter().map(row)).collect();
-    let mut out = table(&rows, |row, _, cell| if row == 0 { paint.dim(cell) } else { cell.to_owned() });
+    let mut out = table(&rows, |row, _, cell| if row == 0 { paint.dim(cell) } else { cell.into() });
     let flaky = pipes.iter().flat_map(|pipe| {
         pipe.flakiest.iter().map(|node| {
             let failed = format!("failed in {} of {} runs", node.failed, node.runs);
@@ -227,7 +220,7 @@ fn describe(pipes: &[PipeReport], paint: Paint) -> String {
     });
     for (title, rows) in [("flakiest nodes", flaky.collect::<Vec<_>>()), ("slowest nodes", slow.collect())] {
         if !rows.is_empty() {
-            let body = table(&rows, |_, _, cell| visible(cell)).replace('\n', "\n  ");
+            let body = table(&rows, |_, _, cell| cell.into()).replace('\n', "\n  ");
             out += &format!("\n{}\n  {}\n", paint.bold(title), body.trim_end());
         }
     }

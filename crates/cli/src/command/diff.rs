@@ -9,7 +9,7 @@ use super::log::LogSource;
 use crate::{
     args,
     failure::{Exit, Result},
-    render::{short, table, visible},
+    render::{short, table},
     wire::Context,
 };
 
@@ -36,13 +36,13 @@ pub(super) fn diff(args: &args::Diff, context: &Context) -> Result<ExitCode> {
         };
         let row = |difference: &Difference| {
             let node = difference.node_id.as_deref().unwrap_or("the run").to_owned();
-            vec![node, visible(&difference.what), shown(&difference.a), "→".to_owned(), shown(&difference.b)]
+            vec![node, difference.what.clone(), shown(&difference.a), "→".to_owned(), shown(&difference.b)]
         };
         let rows: Vec<Vec<String>> = differences.iter().map(row).collect();
         let text = table(&rows, |row, column, cell| match (differences[row].weight, column) {
             (Weight::Measured, _) | (_, 3) => paint.dim(cell),
             (Weight::Real, 0) => paint.bold(cell),
-            (Weight::Real, _) => cell.to_owned(),
+            (Weight::Real, _) => cell.into(),
         });
         stdout.write_all(text.as_bytes())?;
         if !differ {

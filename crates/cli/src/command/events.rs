@@ -101,7 +101,8 @@ fn show(
             Line::Unknown { .. } => "an event of a later version".to_owned(),
         };
         let kind = render::visible(kind).replace('\n', " ");
-        let at = paint.dim(&decoded.line.at().to_string());
+        let at = decoded.line.at().to_string();
+        let at = paint.dim(&at);
         writeln!(out, "{:>5} {at} {} {text}", decoded.line.seq(), paint.blue(&format!("{kind:<18}")))?;
     }
     if args.follow {

@@ -56,16 +56,16 @@ fn list(config: &Config, context: &Context) -> Result<ExitCode> {
         let off = if hook.enabled { "" } else { " (off)" };
         rows.push(vec![
             format!("{}{off}", hook.event.as_str()),
-            visible(&format!("{} {}", hook.command, hook.args.join(" "))).trim_end().to_owned(),
+            format!("{} {}", hook.command, hook.args.join(" ")).trim_end().to_owned(),
             if hook.mode == Mode::Daemon { "daemon" } else { "exec" }.to_owned(),
             hook.priority.to_string(),
             format!("{} ms", hook.timeout.as_millis()),
             if hook.fail_mode == FailMode::Closed { "closed" } else { "open" }.to_owned(),
-            visible(&hook.namespace),
+            hook.namespace.clone(),
         ]);
     }
     if rows.len() > 1 {
-        let text = table(&rows, |row, _, cell| if row == 0 { paint.dim(cell) } else { cell.to_owned() });
+        let text = table(&rows, |row, _, cell| if row == 0 { paint.dim(cell) } else { cell.into() });
         stdout.write_all(text.as_bytes())?;
     }
     for rule in &config.rules {
@@ -231,14 +231,14 @@ fn doctor(config: Config, volume: &Volume, context: &Context) -> Result<ExitCode
     let paint = context.paint();
     let mut is_well = true;
     let hooks = config.hooks.clone();
-    for hook in hooks.into_iter().filter(|hook| hook.enabled) {
+    for hook in hooks.iter().filter(|hook| hook.enabled) {
         let name = visible(&hook.command);
         let event = hook.event;
         let namespace = hook.namespace.replace(['*', '?'], "x");
         let (pipe, node) = namespace.split_once('/').unwrap_or((&namespace, "x"));
         let subject =
             Subject { run_id: "try".to_owned(), pipe: pipe.to_owned(), node_id: NodeId::new(node).ok() };
-        let mut bench = Bench::new(Config { hooks: vec![hook], rules: Vec::new() }, volume)?;
+        let mut bench = Bench::new(Config { hooks: vec![hook.clone()], rules: Vec::new() }, volume)?;
         let mut trouble = None;
         for _ in 0..ASKED {
             let Some(fired) = bench.fire(event, subject.clone(), Map::new())? else {
@@ -260,8 +260,8 @@ fn doctor(config: Config, volume: &Volume, context: &Context) -> Result<ExitCode
             }
             (Some(why), counters) => {
                 is_well = false;
-                let text = visible(&format!("{} of {} failed: {why}", counters.errors, counters.fired));
-                writeln!(stdout, "{} {} {name}  {text}", paint.red("✗"), event.as_str())?;
+                let text = format!("{} of {} failed: {why}", counters.errors, counters.fired);
+                writeln!(stdout, "{} {} {name}  {}", paint.red("✗"), event.as_str(), visible(&text))?;
             }
         }
     }

@@ -36,7 +36,7 @@ pub(super) fn replay(args: &args::Replay, context: &Context) -> Result<ExitCode>
         (ReplayFormat::Json, _) => {
             format!("{}\n", serde_json::to_value(state.view()).unwrap_or_default())
         }
-        (_, Some(snapshot)) => render::visible(&snapshot.finish(&state)),
+        (_, Some(snapshot)) => render::visible(&snapshot.finish(&state)).into_owned(),
         _ => {
             // As it was then, not as it would look from now.
             let then = state.last_at().unwrap_or_else(|| context.clock.now());

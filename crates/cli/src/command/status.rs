@@ -125,9 +125,8 @@ fn list(args: &args::Status, context: &Context) -> Result<Seen> {
             Ok(folded) => folded.state,
             Err(error) => {
                 // One bad log must not hide the others.
-                let (warning, error) =
-                    (context.paint_errors().yellow("warning"), render::visible(&error.to_string()));
-                writeln!(stderr, "{warning}: {}: {error}", run.id)?;
+                let (warning, error) = (context.paint_errors().yellow("warning"), error.to_string());
+                writeln!(stderr, "{warning}: {}: {}", run.id, render::visible(&error))?;
                 continue;
             }
         };

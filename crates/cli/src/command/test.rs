@@ -147,10 +147,11 @@ impl Test<'_> {
             let _ = writeln!(text, "  {}", self.paint.dim("────"));
             for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
                 let line = visible(change.value().trim_end_matches('\n'));
+                let line = format!("{} {line}", change.tag());
                 let line = match change.tag() {
-                    similar::ChangeTag::Delete => self.paint.red(&format!("- {line}")),
-                    similar::ChangeTag::Insert => self.paint.green(&format!("+ {line}")),
-                    similar::ChangeTag::Equal => format!("  {line}"),
+                    similar::ChangeTag::Delete => self.paint.red(&line),
+                    similar::ChangeTag::Insert => self.paint.green(&line),
+                    similar::ChangeTag::Equal => line.as_str().into(),
                 };
                 let _ = writeln!(text, "  {line}");
             }

@@ -36,10 +36,11 @@ fn drawn(pipe: &Pipe, state: Option<&RunState>, paint: Paint) -> Option<String> 
             graph.dependents(node).iter().map(|dependent| Ancestor::Parent(*dependent)).collect();
         let word = state_of(state, node);
         let id = pipe.node(node).id.as_str();
-        let id = word.map_or_else(|| id.to_owned(), |word| paint.state(word, id));
+        let id = word.map_or(id.into(), |word| paint.state(word, id));
         let took = state.and_then(|state| state.node(node).duration_ms);
-        let took = took.map(|ms| paint.dim(&format!("  {}", format_duration(Duration::from_millis(ms)))));
-        let message = format!("{id}{}{}", took.unwrap_or_default(), paint.dim(&rule(pipe, node)));
+        let took =
+            took.map(|ms| format!("  {}", format_duration(Duration::from_millis(ms)))).unwrap_or_default();
+        let message = format!("{id}{}{}", paint.dim(&took), paint.dim(&rule(pipe, node)));
         out += &renderer.next_row(node, dependents, word.map_or("○", sign).to_owned(), message);
     }
     let fits = |line: &str| anstream::adapter::strip_str(line).to_string().chars().count() <= MOST_WIDTH;
@@ -101,7 +102,7 @@ fn listed(pipe: &Pipe, state: Option<&RunState>, paint: Paint) -> String {
         ]);
     }
     table(&rows, |row, column, cell| match column {
-        1 => states[row].map_or_else(|| cell.to_owned(), |state| paint.state(state, cell)),
+        1 => states[row].map_or(cell.into(), |state| paint.state(state, cell)),
         _ => paint.dim(cell),
     })
 }

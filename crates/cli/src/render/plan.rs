@@ -52,10 +52,10 @@ pub(crate) fn dry_run(pipe: &Pipe, paint: Paint) -> String {
             number.to_string(),
             model.id.to_string(),
             format!("{}: {}", model.kind().as_str(), first_line(text)),
-            visible(&why).replace('\n', " "),
+            why.replace('\n', " "),
         ]);
     }
-    table(&rows, |row, column, cell| if row == 0 || column != 1 { paint.dim(cell) } else { cell.to_owned() })
+    table(&rows, |row, column, cell| if row == 0 || column != 1 { paint.dim(cell) } else { cell.into() })
 }
 
 /// The same for programs.
@@ -79,14 +79,14 @@ fn first_line(text: &str) -> String {
 
 /// What a resume does with each node, and why.
 pub(crate) fn resume_plan(plan: &[PlanStep], paint: Paint) -> String {
-    let mut rows = vec![["NODE", "ACTION", "WHY"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["NODE", "ACTION", "WHY"]];
     for step in plan {
-        rows.push(vec![step.node_id.to_string(), step.action.as_str().to_owned(), visible(&step.why)]);
+        rows.push([step.node_id.as_str(), step.action.as_str(), &step.why]);
     }
     table(&rows, |row, column, cell| match (row, column) {
         (0, _) | (_, 2) => paint.dim(cell),
         (_, 1) if plan[row - 1].action == PlanAction::Keep => paint.green(cell),
         (_, 1) => paint.yellow(cell),
-        _ => cell.to_owned(),
+        _ => cell.into(),
     })
 }

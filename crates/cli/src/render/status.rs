@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use omne_events::{Timestamp, milliseconds};
 use omne_pipe::format_duration;
 use omne_replay::{NodePhase, RunState};
+use smol_str::{SmolStr, ToSmolStr as _, format_smolstr};
 
 use super::{Paint, sign, table, visible};
 
@@ -67,7 +68,7 @@ pub(crate) fn run_list(runs: &[Listed], now: Timestamp, paint: Paint) -> String 
         (0, _) => paint.dim(cell),
         (_, 1) => paint.state(runs[row - 1].shown, cell),
         (_, 2..) => paint.dim(cell),
-        _ => cell.to_owned(),
+        _ => cell.into(),
     })
 }
 
@@ -87,7 +88,8 @@ fn write_status(
     paint: Paint,
 ) -> std::fmt::Result {
     let run = state.run().map_or("", |run| run.as_str());
-    let word = paint.state(shown, &format!("{} {shown}", sign(shown)));
+    let word = format!("{} {shown}", sign(shown));
+    let word = paint.state(shown, &word);
     writeln!(out, "{} {word}", paint.bold(run))?;
     let started = state.started_at().map_or_else(String::new, |at| format!("{at} ({})", ago(at, now)));
     let by = state.by().map_or_else(String::new, |by| format!(" by {}", visible(by)));
@@ -108,7 +110,7 @@ fn write_status(
         writeln!(out, "agents {used}")?;
     }
     out.push('\n');
-    let mut rows = vec![["NODE", "STATE", "TOOK", "TRY", ""].map(str::to_owned).to_vec()];
+    let mut rows = vec![["NODE", "STATE", "TOOK", "TRY", ""].map(SmolStr::new_static)];
     let mut states = Vec::new();
     for (id, _, record) in state.nodes() {
         let mut word = record.phase.as_str();
@@ -134,19 +136,20 @@ fn write_status(
         });
         let reason = error.or_else(|| rare.and_then(|rare| rare.reason.clone()));
         let note = [reason, asks, round, denied, cost].into_iter().flatten().collect::<Vec<_>>().join(" · ");
-        rows.push(vec![
-            id.to_string(),
-            format!("{} {word}", sign(word)),
-            span.map_or_else(String::new, took),
-            if record.attempt > 0 { record.attempt.to_string() } else { String::new() },
-            visible(&note).replace('\n', " "),
+        let attempt = Some(record.attempt).filter(|attempt| *attempt > 0);
+        rows.push([
+            id.as_str().into(),
+            format_smolstr!("{} {word}", sign(word)),
+            span.map_or_else(SmolStr::default, |ms| took(ms).into()),
+            attempt.map_or_else(SmolStr::default, |attempt| attempt.to_smolstr()),
+            note.replace('\n', " ").into(),
         ]);
     }
     *out += &table(&rows, |row, column, cell| match (row, column) {
         (0, _) => paint.dim(cell),
         (_, 1) => paint.state(states[row - 1], cell),
         (_, 2..) => paint.dim(cell),
-        _ => cell.to_owned(),
+        _ => cell.into(),
     });
     Ok(())
 }

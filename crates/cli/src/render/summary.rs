@@ -36,7 +36,8 @@ fn write_summary(out: &mut String, state: &RunState, paint: Paint) -> std::fmt::
     .map(|(number, word)| format!("{number} {word}"))
     .collect();
     let took = format_duration(Duration::from_millis(state.active_ms()));
-    let word = paint.state(phase, &format!("{} {phase}", sign(phase)));
+    let word = format!("{} {phase}", sign(phase));
+    let word = paint.state(phase, &word);
     writeln!(out, "{word} {} in {took}: {}", paint.bold(run), counts.join(", "))?;
     if let Some(used) = super::usage(&state.usage()) {
         writeln!(out, "agents used {used}")?;
