@@ -149,6 +149,7 @@ pub(crate) struct Extras {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) secrets: Vec<SmolStr>,
     pub(crate) cwd: Option<String>,
+    /// What is not [`DEFAULT_AI`].
     pub(crate) ai: Option<Ai>,
 }
 
@@ -194,7 +195,8 @@ impl Node {
     }
     /// What only agents have.
     pub fn ai(&self) -> Option<&Ai> {
-        self.extras.as_ref()?.ai.as_ref()
+        let own = self.extras.as_ref().and_then(|extras| extras.ai.as_ref());
+        (self.kind() != NodeKind::Bash).then(|| own.unwrap_or(&DEFAULT_AI))
     }
 
     /// What it does, as a word.
@@ -276,7 +278,7 @@ pub enum RoundBody {
 }
 
 /// What only agent nodes have.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ai {
     /// The model; else the pipe's.
     pub model: Option<SmolStr>,
@@ -293,6 +295,17 @@ pub struct Ai {
     /// The most it may cost, in US dollars.
     pub budget_usd: Option<f64>,
 }
+
+/// What an agent node has that says nothing of it: one for all of them.
+pub(crate) static DEFAULT_AI: Ai = Ai {
+    model: None,
+    agent: None,
+    allowed_tools: None,
+    max_turns: None,
+    idle_timeout: DEFAULT_IDLE_TIMEOUT,
+    agent_args: Vec::new(),
+    budget_usd: None,
+};
 
 /// Further attempts after a failure.
 #[derive(Debug, Clone, PartialEq)]

@@ -118,6 +118,10 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
 impl Template {
     /// A text with `{{ … }}` and `{% … %}`, and the names in it.
     pub(crate) fn text(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
+        if !source.contains('{') {
+            // It needs no parser to say so.
+            return Ok(Self::with_names(source, []));
+        }
         for part in source.split("{{").skip(1).chain(source.split("{%").skip(1)) {
             shallow(part.split(['}', '%']).next().unwrap_or_default())?;
         }
@@ -136,12 +140,17 @@ impl Template {
         let mut paths: Vec<String> = found.into_iter().collect();
         paths.sort();
         let mut names: Vec<Name> = paths.iter().filter_map(|path| name(path)).collect();
-        let subscripts = subscripts(source);
         // `nodes['a-b']` shows as plain `nodes`; when every use is such a constant, those are the names.
         for (whole, root) in [(Name::AllNodes, "nodes"), (Name::AllInputs, "inputs")] {
-            let constant: Vec<Name> =
-                subscripts.iter().filter(|(of, ..)| *of == root).map(|(.., name)| name.clone()).collect();
-            if names.contains(&whole) && constant.len() == uses_of(source, root) {
+            if !names.contains(&whole) {
+                continue;
+            }
+            let constant: Vec<Name> = subscripts(source)
+                .into_iter()
+                .filter(|(of, ..)| *of == root)
+                .map(|(.., name)| name)
+                .collect();
+            if constant.len() == uses_of(source, root) {
                 names.retain(|name| *name != whole);
                 names.extend(constant);
             }
@@ -317,6 +326,13 @@ mod tests {
 
     fn holds(expression: &str) -> bool {
         Template::expression(expression).unwrap().0.holds(&bindings()).unwrap()
+    }
+
+    #[test]
+    fn a_text_without_braces_names_nothing() {
+        let (template, names) = Template::text("nodes.plan, inputs.level } and %}\n").unwrap();
+        assert_eq!(names, []);
+        assert_eq!(template.render(&bindings()).unwrap(), "nodes.plan, inputs.level } and %}");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::{
     codes::Code,
     fields::{Faults, Fields, Spanned, suggest},
     model::{
-        Ai, BLOCKED, Body, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, Extras, FileName, Node, Retry, RetryOn,
-        RoundBody, Rounds,
+        Ai, BLOCKED, Body, DEFAULT_AI, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, Extras, FileName, Node, Retry,
+        RetryOn, RoundBody, Rounds,
     },
     source::Source,
     template::{Name, Template, TemplateError},
@@ -243,7 +243,7 @@ fn ai(fields: &Fields<'_>, faults: &mut Faults) -> Option<Ai> {
             .map_or_else(Vec::new, |texts| texts.iter().map(|text| text.value.to_owned()).collect()),
         budget_usd: fields.number("budget_usd", 0.0, faults),
     };
-    fields.get("bash").is_none().then_some(ai)
+    (fields.get("bash").is_none() && ai != DEFAULT_AI).then_some(ai)
 }
 
 fn retry(fields: &Fields<'_>, faults: &mut Faults) -> Option<Retry> {
