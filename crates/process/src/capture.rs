@@ -98,6 +98,16 @@ impl Budget {
     }
 }
 
+/// The pipe of a process that prints into it.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    /// Never blocks.
+    pub(crate) reader: OwnedFd,
+    /// As long as it is kept here, too, the end of the process does not make the pipe readable: then who waits for both is
+    /// not woken twice.
+    pub(crate) writer: Option<OwnedFd>,
+}
+
 /// One stream of one process. What prints much is copied by a thread of its own, so that two floods don't wait for each
 /// other, and nothing else for them.
 #[derive(Debug)]
@@ -113,10 +123,11 @@ enum Flow {
 }
 
 impl Capture {
-    /// What comes out of `pipe`, which must not block, goes to `sink`.
-    pub(crate) fn new(pipe: OwnedFd, sink: Sink, mask: Option<&Arc<Mask>>, budget: Budget) -> Self {
+    /// What comes out of `outlet` goes to `sink`.
+    pub(crate) fn new(outlet: Outlet, sink: Sink, mask: Option<&Arc<Mask>>, budget: Budget) -> Self {
         let stream = Stream {
-            pipe: Some(pipe.into()),
+            pipe: Some(outlet.reader.into()),
+            writer: outlet.writer,
             sink,
             masker: mask.map(|mask| Box::new(Masker::new(Arc::clone(mask)))),
             file: None,
@@ -138,6 +149,13 @@ impl Capture {
     /// Whether its thread is done, so that the next [`Self::pump`] tells what came of it.
     pub(crate) fn is_back(&self) -> bool {
         matches!(&self.flow, Flow::Away(flood) if flood.is_done())
+    }
+
+    /// The process is gone: once nobody else has the pipe either, it ends.
+    pub(crate) fn let_end(&mut self) {
+        if let Flow::Here(stream) = &mut self.flow {
+            stream.writer = None;
+        }
     }
 
     /// Nothing more is wanted.
@@ -220,6 +238,8 @@ impl Capture {
 #[derive(Debug, Default)]
 struct Stream {
     pipe: Option<File>,
+    /// See [`Outlet::writer`].
+    writer: Option<OwnedFd>,
     sink: Sink,
     /// Where there are secrets: everything goes through it.
     masker: Option<Box<Masker>>,
@@ -231,7 +251,7 @@ struct Stream {
 
 impl Stream {
     fn close(&mut self) {
-        self.pipe = None;
+        (self.pipe, self.writer) = (None, None);
     }
 
     /// Whether it is worth a thread of its own.
@@ -364,7 +384,8 @@ mod tests {
     fn captured(bytes: &[u8]) -> Captured {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::NONBLOCK).unwrap();
-        let mut capture = Capture::new(reader, Sink::Tail, None, Budget::new(1_000_000));
+        let outlet = Outlet { reader, writer: None };
+        let mut capture = Capture::new(outlet, Sink::Tail, None, Budget::new(1_000_000));
         let mut writer = File::from(writer);
         let mut buffer = [0; 100];
         for piece in bytes.chunks(70) {

@@ -13,10 +13,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::AsRawFd, unix::ffi::OsStrExt},
     ptr::NonNull,
 };
 
@@ -28,7 +25,7 @@ use rustix::{
 };
 
 use self::child::{Lent, clone};
-use crate::Spec;
+use crate::{Spec, capture::Outlet};
 
 #[path = "launch/block.rs"]
 mod block;
@@ -47,12 +44,11 @@ pub(crate) enum Until {
     Program,
 }
 
-/// A process that was started, and the reading ends of its standard output and error, which
-/// never block.
+/// A process that was started, and where its standard output and error come out.
 pub(crate) struct Launched {
     pub(crate) pid: Pid,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
+    pub(crate) stdout: Outlet,
+    pub(crate) stderr: Outlet,
     /// To be given back once the process is reaped.
     pub(crate) loan: Option<Loan>,
 }
@@ -67,24 +63,21 @@ pub(crate) struct Launcher {
     #[expect(clippy::vec_box, reason = "a box is lent as it is")]
     at_home: Vec<Box<Lent>>,
     /// For the process that comes next.
-    spare: Option<Pipes>,
+    spare: Option<[Outlet; 2]>,
     /// Whether a process may go on in this one's memory while this one does so, too.
     may_share: bool,
 }
 
-/// For standard output and error, each with its reading end, which never blocks, before its writing end.
-struct Pipes([(OwnedFd, OwnedFd); 2]);
+fn outlet() -> io::Result<Outlet> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    // A new pipe has no other flags that could be lost.
+    fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+    Ok(Outlet { reader, writer: Some(writer) })
+}
 
-impl Pipes {
-    fn new() -> io::Result<Self> {
-        let pipe = || {
-            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-            // A new pipe has no other flags that could be lost.
-            fcntl_setfl(&reader, OFlags::NONBLOCK)?;
-            Ok::<_, io::Error>((reader, writer))
-        };
-        Ok(Self([pipe()?, pipe()?]))
-    }
+/// For standard output and error.
+fn outlets() -> io::Result<[Outlet; 2]> {
+    Ok([outlet()?, outlet()?])
 }
 
 impl Launcher {
@@ -99,7 +92,7 @@ impl Launcher {
     pub(crate) fn prepare(&mut self) {
         if self.spare.is_none() {
             // What goes wrong is told when they are needed.
-            self.spare = Pipes::new().ok();
+            self.spare = outlets().ok();
         }
     }
 
@@ -109,8 +102,9 @@ impl Launcher {
         let mut lent = self.at_home.pop().unwrap_or_default();
         lent.fill(spec)?;
         // Before there is a process: what can fail must not leave one that nobody knows of.
-        let Pipes([(stdout, out), (stderr, err)]) = self.spare.take().map_or_else(Pipes::new, Ok)?;
-        lent.streams = [stdin.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()];
+        let [stdout, stderr] = self.spare.take().map_or_else(outlets, Ok)?;
+        let into = |outlet: &Outlet| outlet.writer.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        lent.streams = [stdin.as_raw_fd(), into(&stdout), into(&stderr)];
         let mut until = if self.may_share { until } else { Until::Program };
         let loan = Loan(NonNull::from(Box::leak(lent)));
         let mut pid = clone(loan.0, until);

@@ -4,10 +4,7 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::{
-        fd::OwnedFd,
-        unix::{ffi::OsStrExt, process::CommandExt},
-    },
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     process::Stdio,
 };
 
@@ -16,7 +13,7 @@ use rustix::{
     process::Pid,
 };
 
-use crate::{Spec, files::as_before, spawn::command};
+use crate::{Spec, capture::Outlet, files::as_before, spawn::command};
 
 /// How long to wait for a process: always until it is its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +24,11 @@ pub(crate) enum Until {
     Program,
 }
 
-/// A process that was started, and the reading ends of its standard output and error, which
-/// never block.
+/// A process that was started, and where its standard output and error come out.
 pub(crate) struct Launched {
     pub(crate) pid: Pid,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
+    pub(crate) stdout: Outlet,
+    pub(crate) stderr: Outlet,
     /// Nothing is ever lent.
     pub(crate) loan: Option<Loan>,
 }
@@ -86,8 +82,8 @@ impl Launcher {
         let missing = || io::Error::other("the child has no process id");
         Ok(Launched {
             pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
-            stdout: stdout.into(),
-            stderr: stderr.into(),
+            stdout: Outlet { reader: stdout.into(), writer: None },
+            stderr: Outlet { reader: stderr.into(), writer: None },
             loan: None,
         })
     }

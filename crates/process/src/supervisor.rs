@@ -349,6 +349,8 @@ impl Supervisor {
             match self.by_pid.remove(&pid).and_then(|token| self.children.get_mut(&token)) {
                 Some(child) => {
                     child.status = Some(status);
+                    child.stdout.let_end();
+                    child.stderr.let_end();
                     child.start_error = child.loan.take().and_then(|loan| self.launcher.take_back(loan));
                 }
                 None => self.kin.forget(pid),

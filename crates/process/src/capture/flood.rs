@@ -51,6 +51,8 @@ impl Flood {
             let _ = give_back.send((stream, pumped));
         };
         without_signals(|| builder.spawn(body))?;
+        // The thread waits for nothing but the pipe's end.
+        stream.writer = None;
         // The thread waits for it, so it is taken.
         let _ = give.send(std::mem::take(stream));
         Ok(Self { copied, done, stop: Some(stop) })
