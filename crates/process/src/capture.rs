@@ -102,9 +102,9 @@ impl Budget {
 #[derive(Debug)]
 pub(crate) struct Outlet {
     /// Never blocks.
-    pub(crate) reader: OwnedFd,
-    /// As long as it is kept here, too, the end of the process does not make the pipe readable: then who waits for both is
-    /// not woken twice.
+    pub(crate) reader: File,
+    /// As long as it is kept here, too, the end of the process does not make the pipe readable: who waits for both is not
+    /// woken twice.
     pub(crate) writer: Option<OwnedFd>,
 }
 
@@ -126,8 +126,8 @@ impl Capture {
     /// What comes out of `outlet` goes to `sink`.
     pub(crate) fn new(outlet: Outlet, sink: Sink, mask: Option<&Arc<Mask>>, budget: Budget) -> Self {
         let stream = Stream {
-            pipe: Some(outlet.reader.into()),
-            writer: outlet.writer,
+            outlet: Some(outlet),
+            spent: None,
             sink,
             masker: mask.map(|mask| Box::new(Masker::new(Arc::clone(mask)))),
             file: None,
@@ -141,7 +141,7 @@ impl Capture {
     /// What to wait for before the next [`Self::pump`]; nothing when a thread does that.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.flow {
-            Flow::Here(stream) => stream.pipe.as_ref().map(AsFd::as_fd),
+            Flow::Here(stream) => stream.outlet.as_ref().map(|outlet| outlet.reader.as_fd()),
             Flow::Away(_) => None,
         }
     }
@@ -149,13 +149,6 @@ impl Capture {
     /// Whether its thread is done, so that the next [`Self::pump`] tells what came of it.
     pub(crate) fn is_back(&self) -> bool {
         matches!(&self.flow, Flow::Away(flood) if flood.is_done())
-    }
-
-    /// The process is gone: once nobody else has the pipe either, it ends.
-    pub(crate) fn let_end(&mut self) {
-        if let Flow::Here(stream) = &mut self.flow {
-            stream.writer = None;
-        }
     }
 
     /// Nothing more is wanted.
@@ -189,7 +182,8 @@ impl Capture {
         }
     }
 
-    /// Copies what is still there; nobody is left who could write more. `None` when a thread has not done so yet.
+    /// Copies what is still there; nobody is left who could write more. `None` when a thread has not done so yet. The pipe
+    /// itself stays until this is dropped, which takes longer.
     pub(crate) fn pump_rest(
         &mut self,
         buffer: &mut [u8],
@@ -198,7 +192,7 @@ impl Capture {
         match &mut self.flow {
             Flow::Here(stream) => {
                 let pumped = stream.pump_rest(buffer, &self.budget, relayed);
-                stream.close();
+                stream.spent = stream.outlet.take();
                 let ended = stream.end(relayed);
                 Some(pumped.and_then(|pumped| ended.map(|()| pumped)))
             }
@@ -223,10 +217,11 @@ impl Capture {
         Some(pumped)
     }
 
-    pub(crate) fn finish(self) -> Captured {
-        match self.flow {
+    /// What came of it all.
+    pub(crate) fn finish(&mut self) -> Captured {
+        match &mut self.flow {
             Flow::Here(stream) => stream.finish(),
-            Flow::Away(mut flood) => {
+            Flow::Away(flood) => {
                 flood.stop();
                 flood.take_back().0.finish()
             }
@@ -237,9 +232,9 @@ impl Capture {
 /// Where a stream comes from, where it goes, and what is known of it.
 #[derive(Debug, Default)]
 struct Stream {
-    pipe: Option<File>,
-    /// See [`Outlet::writer`].
-    writer: Option<OwnedFd>,
+    outlet: Option<Outlet>,
+    /// What was read to its end.
+    spent: Option<Outlet>,
     sink: Sink,
     /// Where there are secrets: everything goes through it.
     masker: Option<Box<Masker>>,
@@ -251,7 +246,7 @@ struct Stream {
 
 impl Stream {
     fn close(&mut self) {
-        (self.pipe, self.writer) = (None, None);
+        self.outlet = None;
     }
 
     /// Whether it is worth a thread of its own.
@@ -262,8 +257,8 @@ impl Stream {
     /// Copies what is there.
     fn pump(&mut self, buffer: &mut [u8], budget: &Budget, relayed: &mut Vec<u8>) -> io::Result<Pumped> {
         for _ in 0..READS_IN_A_ROW {
-            let Some(pipe) = &mut self.pipe else { return Ok(Pumped::Closed) };
-            let read = match pipe.read(buffer) {
+            let Some(outlet) = &mut self.outlet else { return Ok(Pumped::Closed) };
+            let read = match outlet.reader.read(buffer) {
                 Ok(0) => {
                     self.close();
                     return Ok(Pumped::Closed);
@@ -274,7 +269,7 @@ impl Stream {
                 Err(error) => return Err(error),
             };
             if self.bytes == 0 {
-                widen(pipe);
+                widen(&outlet.reader);
             }
             let taken = budget.spend(read);
             match &mut self.masker {
@@ -354,12 +349,10 @@ impl Stream {
         Ok(())
     }
 
-    fn finish(self) -> Captured {
-        Captured {
-            bytes: self.bytes,
-            sha256: self.hasher.unwrap_or_default().finalize().into(),
-            tail: self.tail.into(),
-        }
+    fn finish(&mut self) -> Captured {
+        let hasher = self.hasher.take().unwrap_or_default();
+        let tail = std::mem::take(&mut self.tail).into();
+        Captured { bytes: self.bytes, sha256: hasher.finalize().into(), tail }
     }
 }
 
@@ -384,7 +377,7 @@ mod tests {
     fn captured(bytes: &[u8]) -> Captured {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::NONBLOCK).unwrap();
-        let outlet = Outlet { reader, writer: None };
+        let outlet = Outlet { reader: reader.into(), writer: None };
         let mut capture = Capture::new(outlet, Sink::Tail, None, Budget::new(1_000_000));
         let mut writer = File::from(writer);
         let mut buffer = [0; 100];

@@ -72,7 +72,7 @@ fn outlet() -> io::Result<Outlet> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     // A new pipe has no other flags that could be lost.
     fcntl_setfl(&reader, OFlags::NONBLOCK)?;
-    Ok(Outlet { reader, writer: Some(writer) })
+    Ok(Outlet { reader: reader.into(), writer: Some(writer) })
 }
 
 /// For standard output and error.

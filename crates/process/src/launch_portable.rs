@@ -4,7 +4,10 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, process::CommandExt},
+    },
     process::Stdio,
 };
 
@@ -82,8 +85,8 @@ impl Launcher {
         let missing = || io::Error::other("the child has no process id");
         Ok(Launched {
             pid: Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?,
-            stdout: Outlet { reader: stdout.into(), writer: None },
-            stderr: Outlet { reader: stderr.into(), writer: None },
+            stdout: Outlet { reader: File::from(OwnedFd::from(stdout)), writer: None },
+            stderr: Outlet { reader: File::from(OwnedFd::from(stderr)), writer: None },
             loan: None,
         })
     }

@@ -106,6 +106,9 @@ static ONLY: Mutex<()> = Mutex::new(());
 pub struct Supervisor {
     children: BTreeMap<Token, Box<Child>>,
     by_pid: FxHashMap<Pid, Token>,
+    /// Those that were given out since the last wait. To close their pipes takes time, which there is when others run.
+    #[expect(clippy::vec_box, reason = "a box is kept as it is")]
+    gone: Vec<Box<Child>>,
     kin: Kin,
     /// The kernel has said that this process has no child, and none was started since.
     childless: bool,
@@ -127,6 +130,7 @@ impl Supervisor {
         Ok(Self {
             children: BTreeMap::new(),
             by_pid: FxHashMap::default(),
+            gone: Vec::new(),
             kin: Kin::new()?,
             childless: false,
             launcher: Launcher::new(),
@@ -243,6 +247,7 @@ impl Supervisor {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
+        self.gone.clear();
         self.launcher.prepare();
         let mut readable = self.poll(timeout)?;
         happenings.extend(self.signals.received().map(Happening::Signal));
@@ -349,8 +354,6 @@ impl Supervisor {
             match self.by_pid.remove(&pid).and_then(|token| self.children.get_mut(&token)) {
                 Some(child) => {
                     child.status = Some(status);
-                    child.stdout.let_end();
-                    child.stderr.let_end();
                     child.start_error = child.loan.take().and_then(|loan| self.launcher.take_back(loan));
                 }
                 None => self.kin.forget(pid),
@@ -394,17 +397,19 @@ impl Supervisor {
         if !self.pump_rest(token, happenings) {
             return None;
         }
-        let child = self.children.remove(&token)?;
+        let mut child = self.children.remove(&token)?;
         self.kin.ended(token);
-        Some(Ended {
+        let ended = Ended {
             token,
             status: child.status?,
             stdout: child.stdout.finish(),
             stderr: child.stderr.finish(),
             over_limit: child.over_limit,
-            start_error: child.start_error,
-            capture_error: child.capture_error,
-        })
+            start_error: child.start_error.take(),
+            capture_error: child.capture_error.take(),
+        };
+        self.gone.push(child);
+        Some(ended)
     }
 
     /// Copies what is still in the pipes; nobody is left who could write more. Whether all of it is copied: a thread that

@@ -51,8 +51,10 @@ impl Flood {
             let _ = give_back.send((stream, pumped));
         };
         without_signals(|| builder.spawn(body))?;
-        // The thread waits for nothing but the pipe's end.
-        stream.writer = None;
+        if let Some(outlet) = &mut stream.outlet {
+            // The thread waits for nothing but the pipe's end.
+            outlet.writer = None;
+        }
         // The thread waits for it, so it is taken.
         let _ = give.send(std::mem::take(stream));
         Ok(Self { copied, done, stop: Some(stop) })
@@ -95,8 +97,8 @@ fn copy(stream: &mut Stream, budget: &Budget, stopped: &PipeReader) -> io::Resul
     let mut buffer = vec![0; BUFFER];
     let mut relayed = Vec::new();
     loop {
-        let Some(pipe) = &stream.pipe else { return Ok(Pumped::Closed) };
-        let mut fds = [PollFd::new(pipe, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+        let Some(outlet) = &stream.outlet else { return Ok(Pumped::Closed) };
+        let mut fds = [PollFd::new(&outlet.reader, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
         match poll(&mut fds, None) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
