@@ -99,6 +99,8 @@ pub(crate) struct AgentRun {
 struct Try {
     parser: Parser,
     scanner: Scanner,
+    /// It has said that it is done, or can not go on, and the block in which it did so has ended.
+    is_over: bool,
     from: u64,
     heard_partial: bool,
     /// What it said last, for people who ask why.
@@ -109,7 +111,7 @@ struct Try {
 impl Try {
     fn new(parser: Parser, scanner: Scanner, from: u64) -> Self {
         let last_text = String::new();
-        Self { parser, scanner, from, heard_partial: false, last_text, at_block_start: true }
+        Self { parser, scanner, is_over: false, from, heard_partial: false, last_text, at_block_start: true }
     }
 
     /// Keeps the block that is being said.
@@ -302,8 +304,8 @@ impl AgentRun {
                 emitted.push(Emitted::Event(event.into()));
                 self.session = id.or_else(|| self.session.take());
             }
-            // Once it has said that it is done, the rest is no part of it.
-            Heard::Text(_) | Heard::TextEnd if self.this.scanner.seen().is_some() => {}
+            // The rest is no part of it: what still comes depends on when it is stopped.
+            Heard::Text(_) | Heard::TextEnd if self.this.is_over => {}
             Heard::Text(text) => {
                 let text = match &mut self.hiding {
                     None => text,
@@ -316,6 +318,9 @@ impl AgentRun {
                 self.text.end_line()?;
                 self.this.at_block_start = true;
                 self.this.scanner.end_block();
+                // Plain text has no blocks but lines, and `BLOCKED` may be one of those that follow.
+                let has_blocks = self.ask.agent.dialect != omne_agent::Dialect::Text;
+                self.this.is_over = has_blocks && self.this.scanner.seen().is_some();
                 emitted.push(Emitted::Live { node: self.id.clone(), text: "\n".to_owned() });
             }
             Heard::Partial(text) => {

@@ -135,6 +135,26 @@ fn blocked_fails_the_node_and_what_follows_is_no_part_of_the_capture() {
 }
 
 #[test]
+fn blocked_wins_over_the_end_of_a_loop_though_it_is_the_last_line_of_a_text() {
+    let sandbox = looped("", "init\nsay I would write\\nDONE\\nbut:\\nBLOCKED\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: a failed(blocked)");
+    assert!(sandbox.capture("a").ends_with("DONE\nbut:\nBLOCKED\n"), "{}", sandbox.capture("a"));
+}
+
+#[test]
+fn blocked_wins_over_the_end_of_a_loop_in_plain_text() {
+    let sandbox = looped("agent: mine,", "");
+    sandbox.file(
+        ".omne/omne.toml",
+        "[agents.mine]\nprogram = 'sh'\nargs = ['-c', 'echo DONE; echo BLOCKED']\nstream = 'text'\n",
+    );
+    let run = sandbox.omne(&["run", "p"]);
+    assert_eq!(sandbox.states(), "aborted: a failed(blocked)", "{run:?}");
+    assert!(sandbox.capture("a").ends_with("DONE\nBLOCKED\n"), "{}", sandbox.capture("a"));
+}
+
+#[test]
 fn an_agent_that_has_said_its_word_is_stopped_with_its_tools() {
     let sandbox = looped("", "init\nstay tool\nsay DONE\nhang");
     let run = sandbox.omne(&["run", "p"]);
