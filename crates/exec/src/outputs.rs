@@ -26,12 +26,12 @@ pub enum OutputsError {
 /// # Errors
 /// With the line and what is wrong.
 pub fn parse_outputs(bytes: &[u8]) -> Result<Outputs, OutputsError> {
-    let too_large = || {
-        let message = "the outputs are more than 32 KiB in all; write a file and give its path instead";
-        OutputsError::TooLarge(message.into())
+    let too_large = |what: &str| {
+        let message = format!("the outputs are more than {what}; write a file and give its path instead");
+        OutputsError::TooLarge(message)
     };
     if bytes.len() > 4 * MOST {
-        return Err(too_large());
+        return Err(too_large("32 KiB in all"));
     }
     let malformed =
         |line: usize, what: &str| OutputsError::Malformed(format!("OMNE_OUTPUT, line {line}: {what}"));
@@ -84,22 +84,21 @@ pub fn parse_outputs(bytes: &[u8]) -> Result<Outputs, OutputsError> {
     let raw: usize = outputs.iter().map(|(key, value)| key.len() + value.len()).sum();
     let escaped = |text: &str| {
         text.chars()
-            .map(|c| {
-                if c < ' ' {
-                    6
-                } else if c == '"' || c == '\\' {
-                    2
-                } else {
-                    c.len_utf8()
-                }
+            .map(|c| match c {
+                '"' | '\\' | '\n' | '\r' | '\t' | '\x08' | '\x0c' => 2,
+                '\0'..' ' => 6,
+                c => c.len_utf8(),
             })
             .sum::<usize>()
     };
     let encoded: usize = outputs.iter().map(|(key, value)| key.len() + escaped(value) + 6).sum();
-    if raw > MOST || encoded > MOST_ENCODED {
-        return Err(too_large());
+    match (raw > MOST, encoded > MOST_ENCODED) {
+        (true, _) => Err(too_large("32 KiB in all")),
+        (false, true) => {
+            Err(too_large("48 KiB as JSON, in which quotes and control characters take more room"))
+        }
+        (false, false) => Ok(outputs),
     }
-    Ok(outputs)
 }
 
 fn is_key(key: &str) -> bool {
@@ -194,6 +193,8 @@ mod tests {
     #[test]
     fn too_much_is_refused_raw_and_as_json() {
         assert!(parse_outputs(format!("a={}", "x".repeat(MOST - 1)).as_bytes()).is_ok());
+        let lines = format!("a<<END\n{}END\n", "1234\n".repeat(MOST / 5));
+        assert!(parse_outputs(lines.as_bytes()).is_ok());
         for text in [
             format!("a={}", "x".repeat(MOST)),
             format!("a={}", "\u{1}".repeat(MOST / 2)),

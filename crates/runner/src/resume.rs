@@ -123,15 +123,37 @@ impl Resumption {
 
     /// Whether the run completed and nothing is to be run again.
     pub fn is_idle(&self) -> bool {
-        let completed = self.state.phase() == RunPhase::Completed;
-        let pipe = &self.pipe;
-        // A node that says `always` gives a completed run no reason to be resumed, but goes along with one.
-        let has_cause = self.plan.iter().any(|step| {
-            step.action != PlanAction::Keep
-                && !(pipe.find(step.node_id.as_str()).is_some_and(|node| pipe.node(node).always)
-                    && step.why.contains("always"))
-        });
-        completed && !has_cause
+        self.state.phase() == RunPhase::Completed && !self.has_cause()
+    }
+
+    /// Whether a node gives a completed run a reason to be resumed. One that says `always` does not, nor does one that was
+    /// skipped and would be decided anew after it; they go along with others.
+    fn has_cause(&self) -> bool {
+        let (pipe, plan) = (&self.pipe, &self.plan);
+        let was_skipped = |id: &str| {
+            self.state.find(id).is_some_and(|node| self.state.node(node).phase == NodePhase::Skipped)
+        };
+        let mut goes_along = vec![false; plan.len()];
+        for &node in pipe.graph().order() {
+            let step = &plan[node.place()];
+            if step.action == PlanAction::Keep {
+                continue;
+            }
+            let mut before = pipe.graph().dependencies(node).iter().filter(|dependency| {
+                let step = &plan[dependency.place()];
+                step.action != PlanAction::Keep
+            });
+            let is_first = pipe.node(node).always && step.why.contains("always");
+            let follows = !self.changed
+                && was_skipped(step.node_id.as_str())
+                && step.why.contains("runs again")
+                && before.all(|dependency| goes_along[dependency.place()]);
+            goes_along[node.place()] = is_first || follows;
+            if !goes_along[node.place()] {
+                return true;
+            }
+        }
+        false
     }
 
     /// The run's state as its log tells it.

@@ -43,6 +43,21 @@ fn a_completed_run_has_nothing_to_resume() {
 }
 
 #[test]
+fn a_node_that_was_skipped_after_one_that_always_runs_gives_no_reason_to_resume() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes:\n- {id: a, always: true, bash: '[ $OMNE_ATTEMPT = 1 ]'}\n\
+         - {id: s, depends_on: [a], when: \"nodes.a.output == 'no'\", bash: 'true'}\n\
+         - {id: t, depends_on: [s], bash: 'true'}",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert!(resume.code == 0 && resume.stdout.contains("nothing to resume"), "{resume:?}");
+    assert_eq!(sandbox.states(), "completed: a completed, s skipped, t skipped");
+    assert_eq!(sandbox.omne(&["resume", "@last", "--from", "s"]).code, 1, "with a reason, `a` goes along");
+}
+
+#[test]
 fn from_runs_a_node_and_all_below_it_again() {
     let sandbox = half_done();
     sandbox.file("ok", "").omne(&["resume", "@last"]);
