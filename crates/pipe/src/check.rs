@@ -302,8 +302,8 @@ fn assemble(
     let version = required(&fields, "version", "`version: 1`", faults)
         .and_then(|_| fields.integer("version", 1..=u64::MAX, Code::OutOfRange, faults));
     let description = fields.text("description", faults).map(|text| text.value.to_owned());
-    let default_model = fields.text("default_model", faults).map(|text| text.value.into());
-    let agent = fields.text("agent", faults).map(|text| text.value.into());
+    let default_model = node::word(&fields, "default_model", faults);
+    let agent = node::word(&fields, "agent", faults);
     let modes = [("worktree", WorkspaceMode::Worktree), ("root", WorkspaceMode::Root)];
     let workspace = fields.choice("workspace", &modes, faults);
     let jobs = fields.integer("jobs", 1..=100_000, Code::OutOfRange, faults);

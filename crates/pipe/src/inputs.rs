@@ -141,6 +141,10 @@ pub(crate) fn check_value(kind: &InputKind, value: Value) -> Result<Value, Strin
         },
         InputKind::Choice(choices) => match &value {
             Value::String(text) if choices.contains(text) => Ok(value),
+            // The values of a choice are texts, also those that look like something else.
+            Value::Number(_) | Value::Bool(_) if choices.contains(&value.to_string()) => {
+                Ok(Value::String(value.to_string()))
+            }
             _ => not(&format!("one of {}", choices.join(", ")), &value),
         },
     }
@@ -164,6 +168,10 @@ mod tests {
         assert_eq!(fits(&InputKind::Boolean, "true"), Some(json!(true)));
         assert_eq!(fits(&InputKind::Boolean, "yes"), None);
         assert_eq!(fits(&InputKind::Choice(vec!["a".into()]), "b"), None);
+        let ports = InputKind::Choice(vec!["80".into(), "true".into()]);
+        assert_eq!(check_value(&ports, Value::from(80)), Ok(Value::from("80")));
+        assert_eq!(check_value(&ports, Value::from(true)), Ok(Value::from("true")));
+        assert!(check_value(&ports, Value::from(81)).is_err());
         let pattern = InputKind::String { pattern: Some("^[a-z-]+$".into()) };
         assert_eq!(fits(&pattern, "dark-mode"), Some(json!("dark-mode")));
         assert_eq!(fits(&pattern, "Dark; rm -rf /"), None);
@@ -187,6 +195,17 @@ mod tests {
         let errors = resolve(&declared, &given).unwrap_err();
         assert_eq!(errors.len(), 3);
         assert!(errors[0].to_string().contains("did you mean `level`"));
+    }
+
+    #[test]
+    fn files_are_yaml_or_json_in_which_no_key_stands_twice() {
+        let pairs = |text| values_from_file(text).map(|pairs| pairs.into_iter().map(|(_, v)| v).collect());
+        assert_eq!(pairs("\u{feff}a: 1\nb: x\n"), Ok(vec![Value::from(1), Value::from("x")]));
+        assert_eq!(pairs(r#"{"a": "\ud83d\ude00"}"#), Ok(vec![Value::from("\u{1f600}")]));
+        assert_eq!(pairs("nodes: [{id: a}]"), Ok(vec![serde_json::json!([{ "id": "a" }])]));
+        assert_eq!(pairs("a: 1\na: 2\n"), Err("line 2: the key `a` stands twice".to_owned()));
+        let deep = format!("{{\"a\": {}", "[".repeat(1_000_000));
+        assert!(pairs(&deep).unwrap_err().contains("nested more than"));
     }
 
     #[test]

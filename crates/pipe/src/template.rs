@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 const FUEL: u64 = 10_000_000;
 /// The longest text that a template makes, in bytes: more than any agent takes as its prompt.
 const MOST_TEXT: usize = 32 * 1024 * 1024;
+/// The longest expression, in words and signs.
+const MOST_WORDS: usize = 2000;
+/// How much is looked through at least, in bytes, before a template that is not closed is given up.
+const MOST_LOOKED_AT: usize = 10_000_000;
 /// What minijinja itself provides.
 const FUNCTIONS: [&str; 4] = ["range", "dict", "debug", "namespace"];
 
@@ -122,8 +126,23 @@ impl Template {
             // It needs no parser to say so.
             return Ok(Self::with_names(source, []));
         }
-        for part in source.split("{{").skip(1).chain(source.split("{%").skip(1)) {
-            shallow(part.split(['}', '%']).next().unwrap_or_default())?;
+        // Each expression is looked through once, but where it is not closed, that is all that follows.
+        let mut left = MOST_LOOKED_AT.max(10 * source.len());
+        for (begin, end) in [("{{", "}}"), ("{%", "%}")] {
+            for part in source.split(begin).skip(1) {
+                shallow(part.split(end).next().unwrap_or_default())?;
+            }
+            for (at, _) in source.match_indices(begin) {
+                // What ends it may stand in quotes. In a text that is no template, a quote may be none.
+                let looked_at = bounded(&source[at..], Some(end), 10 * MOST_WORDS)?;
+                left = left.checked_sub(looked_at).ok_or_else(|| TemplateError {
+                    message: format!("many `{begin}` without `{end}`"),
+                    line: None,
+                })?;
+            }
+        }
+        if source.matches("elif").count() > MOST_WORDS {
+            return Err(TemplateError { message: format!("more than {MOST_WORDS} `elif`"), line: None });
         }
         let template = STRICT.template_from_str(source)?;
         Ok(Self::with_names(source, template.undeclared_variables(true)))
@@ -225,9 +244,11 @@ impl Template {
     }
 }
 
-/// Whether no signs stand in a row that the parser would have to call itself for: it bounds the depth of all else.
+/// Whether no signs stand in a row that the parser would have to call itself for: it bounds the depth of brackets. A
+/// chain of operators becomes as deep as it is long, so that its length is bounded.
 fn shallow(expression: &str) -> Result<(), TemplateError> {
     const MOST: usize = 100;
+    bounded(expression, None, MOST_WORDS)?;
     let (mut signs, mut nots) = (0, 0);
     for word in expression.split_whitespace() {
         nots = if word == "not" { nots + 1 } else { 0 };
@@ -240,6 +261,33 @@ fn shallow(expression: &str) -> Result<(), TemplateError> {
         }
     }
     Ok(())
+}
+
+/// The length up to `end`, if there are at most so many words and signs, each text in quotes as one.
+fn bounded(expression: &str, end: Option<&str>, most: usize) -> Result<usize, TemplateError> {
+    let (mut words, mut in_word) = (0, false);
+    let mut chars = expression.chars();
+    loop {
+        let is_over = end.is_some_and(|end| chars.as_str().starts_with(end));
+        let Some(c) = chars.next().filter(|_| !is_over) else {
+            return Ok(expression.len() - chars.as_str().len());
+        };
+        let is_word = c.is_alphanumeric() || c == '_';
+        let begins = !(is_word && in_word);
+        words += usize::from(begins && !c.is_whitespace());
+        in_word = is_word;
+        if matches!(c, '"' | '\'') {
+            while let Some(inner) = chars.next().filter(|inner| *inner != c) {
+                if inner == '\\' {
+                    chars.next();
+                }
+            }
+        }
+        if words > most {
+            let message = format!("an expression of more than {most} words and signs");
+            return Err(TemplateError { message, line: None });
+        }
+    }
 }
 
 /// A text that does not grow without bound.
@@ -326,6 +374,27 @@ mod tests {
 
     fn holds(expression: &str) -> bool {
         Template::expression(expression).unwrap().0.holds(&bindings()).unwrap()
+    }
+
+    #[test]
+    fn a_chain_of_operators_is_as_long_as_the_stack_allows() {
+        for link in ["+1", " or 1", " and 1", "~1", "|upper", ".a", "[0]", " is string"] {
+            for (links, is_fine) in [(600, true), (100_000, false)] {
+                let chain = format!("1{}", link.repeat(links));
+                assert_eq!(Template::expression(&chain).is_ok(), is_fine, "{link}");
+                assert_eq!(Template::text(&format!("{{{{ {chain} }}}}")).is_ok(), is_fine, "{link}");
+                let block = format!("{{% if {chain} %}}{{% endif %}}");
+                assert_eq!(Template::text(&block).is_ok(), is_fine, "{link}");
+            }
+        }
+        let hidden = format!("{{{{ '}}}}' {} }}}}", "+1".repeat(100_000));
+        assert!(Template::text(&hidden).is_err());
+        assert!(Template::text(&"{{ \"".repeat(100_000)).is_err(), "and soon so");
+        let chain = format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(100_000));
+        assert!(Template::text(&chain).is_err());
+        let list = format!("'x' in ['{}']", "', '".repeat(900));
+        assert!(Template::expression(&list).is_ok(), "no chain");
+        assert!(Template::expression(&format!("inputs.x == '{}'", "+1".repeat(100_000))).is_ok(), "one text");
     }
 
     #[test]

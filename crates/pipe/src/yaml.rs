@@ -30,14 +30,14 @@ pub(crate) fn parse<'s>(
     first_line: u32,
     node: &mut dyn FnMut(Tree<'s>),
 ) -> Result<Tree<'s>, Diagnostic> {
-    parse_within(MOST_HELD, text, first_line, node)
+    parse_within(MOST_HELD, text, first_line, Some(node))
 }
 
 fn parse_within<'s>(
     most_held: usize,
     text: &'s str,
     first_line: u32,
-    node: &mut dyn FnMut(Tree<'s>),
+    node: Option<&mut dyn FnMut(Tree<'s>)>,
 ) -> Result<Tree<'s>, Diagnostic> {
     let mut builder = Builder {
         first_line,
@@ -94,9 +94,36 @@ fn last_place(text: &str) -> (usize, usize) {
     (breaks.by_ref().filter(ends).count() + 1, line.chars().count())
 }
 
-/// Plain values of a YAML or JSON text.
+/// Plain values of a YAML or JSON text. A map that has a key twice is none.
 pub(crate) fn values(text: &str) -> Result<serde_json::Value, String> {
-    serde_yaml::from_str(text).map_err(|error| error.to_string())
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let told = |fault: &Diagnostic| match fault.at {
+        Some(Span { line, column, .. }) => format!("line {line}, column {column}: {}", fault.message),
+        None => fault.message.clone(),
+    };
+    match parse_within(MOST_HELD, text, 1, None) {
+        Ok(tree) => match twice(&tree) {
+            Some(key) => Err(format!("line {}: the key `{}` stands twice", key.at.line, key.key_text())),
+            None => Ok(tree.to_json()),
+        },
+        // JSON spells some characters as YAML does not.
+        Err(fault) => serde_json::from_str(text).map_err(|_| told(&fault)),
+    }
+}
+
+/// A key that a map has twice.
+fn twice<'t, 's>(tree: &'t Tree<'s>) -> Option<&'t Tree<'s>> {
+    match &tree.kind {
+        Kind::Null | Kind::Scalar { .. } => None,
+        Kind::List(items) => items.iter().find_map(twice),
+        Kind::Map(entries) => {
+            let mut keys = FxHashSet::default();
+            entries.iter().find_map(|(key, value)| match keys.insert(key.key_text()) {
+                true => twice(value),
+                false => Some(key),
+            })
+        }
+    }
 }
 
 struct Builder<'s, 'n> {
@@ -111,7 +138,8 @@ struct Builder<'s, 'n> {
     root: Option<Tree<'s>>,
     /// Whether the pipe's map had its nodes already: a second list of them is a fault, and nothing of it counts.
     had_nodes: bool,
-    node: &'n mut dyn FnMut(Tree<'s>),
+    /// Without it, nodes stay where they are.
+    node: Option<&'n mut dyn FnMut(Tree<'s>)>,
 }
 
 /// A list or map that is not closed yet.
@@ -210,13 +238,15 @@ impl<'s> Builder<'s, '_> {
         else {
             return false;
         };
-        !self.had_nodes && key.is_key(NODES)
+        self.node.is_some() && !self.had_nodes && key.is_key(NODES)
     }
 
     fn put(&mut self, tree: Tree<'s>) {
-        if self.in_nodes() {
+        if self.in_nodes()
+            && let Some(node) = &mut self.node
+        {
             self.held = 0;
-            return (self.node)(tree);
+            return node(tree);
         }
         self.held += 1;
         let is_pipe = self.open.len() == 1;
@@ -370,8 +400,8 @@ mod tests {
     fn values_are_held_up_to_a_limit_but_nodes_are_not() {
         let many = "1,".repeat(200);
         let (map, mut nodes) = (format!("a: [{many}]"), 0);
-        assert_eq!(parse_within(100, &map, 1, &mut |_| {}).unwrap_err().code, Code::TooLarge);
-        parse_within(100, &format!("nodes: [{many}]"), 1, &mut |_| nodes += 1).unwrap();
+        assert_eq!(parse_within(100, &map, 1, Some(&mut |_| {})).unwrap_err().code, Code::TooLarge);
+        parse_within(100, &format!("nodes: [{many}]"), 1, Some(&mut |_| nodes += 1)).unwrap();
         assert_eq!(nodes, 200);
     }
 

@@ -216,11 +216,11 @@ fn inputs(args: &args::Run, pipe: &Pipe) -> Result<Values> {
 
 fn from_file(path: &Path) -> Result<Vec<(String, Value)>> {
     const MOST: u64 = 16 * 1024 * 1024;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MOST).read_to_string(&mut text)
+        std::io::stdin().lock().take(MOST + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes))
     };
     let name = path.display();
     read.map_err(|error| {
@@ -229,10 +229,16 @@ fn from_file(path: &Path) -> Result<Vec<(String, Value)>> {
             anyhow::Error::new(error).context(format!("cannot read the inputs from `{name}`")),
         )
     })?;
-    omne_pipe::values_from_file(&text).map_err(|why| {
-        Failure::message(Exit::Input, format!("the inputs in `{name}` can not be used: {why}"))
-            .help("write a YAML or JSON map, such as `{\"name\": \"value\"}`")
-    })
+    let unfit =
+        |why: &str| Failure::message(Exit::Input, format!("the inputs in `{name}` can not be used: {why}"));
+    if bytes.len() as u64 > MOST {
+        let help = "give large values by file: an input with its path";
+        return Err(unfit("they are more than 16 MiB").help(help));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| unfit("they are not UTF-8").help("save the file as UTF-8"))?;
+    omne_pipe::values_from_file(&text)
+        .map_err(|why| unfit(&why).help("write a YAML or JSON map, such as `{\"name\": \"value\"}`"))
 }
 
 /// The pipe of a name, a file, or a run's log; for drawing.

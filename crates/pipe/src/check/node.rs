@@ -144,11 +144,13 @@ fn body(
                     .add(Code::OutOfRange, top(script.at), message)
                     .with_help("put it into a file and call that");
             }
+            without_nul("bash", script, faults);
             bash::check(script, source, faults);
             Some(Body::Bash(script.value.into()))
         }
         "prompt" => {
             let text = fields.text("prompt", faults)?;
+            without_nul("prompt", text, faults);
             template(text, Template::text, Scope::Node, source, names, faults)
                 .map(|prompt| Body::Prompt(Box::new(prompt)))
         }
@@ -230,9 +232,18 @@ fn check_until<'t>(until: Spanned<&'t str>, faults: &mut Faults) -> Option<&'t s
 
 fn ai(fields: &Fields<'_>, faults: &mut Faults) -> Option<Ai> {
     let own = |texts: Vec<Spanned<&str>>| texts.iter().map(|text| text.value.into()).collect();
+    for key in ["allowed_tools", "agent_args"] {
+        if let Some(Kind::List(items)) = fields.get(key).map(|tree| &tree.kind) {
+            for item in items {
+                if let Kind::Scalar { text, .. } = &item.kind {
+                    without_nul(key, Spanned { at: item.at, value: text.as_ref() }, faults);
+                }
+            }
+        }
+    }
     let ai = Ai {
-        model: fields.text("model", faults).map(|text| text.value.into()),
-        agent: fields.text("agent", faults).map(|text| text.value.into()),
+        model: word(fields, "model", faults),
+        agent: word(fields, "agent", faults),
         allowed_tools: fields.texts("allowed_tools", faults).map(own),
         max_turns: fields
             .integer("max_turns", 1..=1_000_000, Code::OutOfRange, faults)
@@ -294,7 +305,10 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
             faults.add(Code::DuplicateKey, key.at, format!("the variable `{name}` stands twice"));
         }
         match &value.kind {
-            Kind::Scalar { text, .. } => variables.push((name, text.clone().into_owned())),
+            Kind::Scalar { text, .. } => {
+                without_nul(&name, Spanned { at: value.at, value: text.as_ref() }, faults);
+                variables.push((name, text.clone().into_owned()));
+            }
             Kind::Null => variables.push((name, String::new())),
             Kind::List(_) | Kind::Map(_) => {
                 let message = format!("the value of `{name}` has to be a text, this is {}", value.describe());
@@ -303,6 +317,26 @@ pub(super) fn environment(fields: &Fields<'_>, faults: &mut Faults) -> Vec<(Stri
         }
     }
     variables
+}
+
+/// A word that goes into events: a model or an agent.
+pub(super) fn word(fields: &Fields<'_>, key: &'static str, faults: &mut Faults) -> Option<SmolStr> {
+    const MOST: usize = 256;
+    let text = fields.text(key, faults)?;
+    if text.value.len() > MOST {
+        let message = format!("`{key}` has {} bytes; {MOST} are the most", text.value.len());
+        faults.add(Code::OutOfRange, text.at, message).with_help("no name is that long");
+    }
+    without_nul(key, text, faults);
+    Some(text.value.into())
+}
+
+/// What goes into a process can't hold a NUL character.
+pub(super) fn without_nul(what: &str, text: Spanned<&str>, faults: &mut Faults) {
+    if text.value.contains('\0') {
+        let message = format!("`{what}` holds a NUL character, which no process can be given");
+        faults.add(Code::BadValue, text.at, message).with_help("remove it");
+    }
 }
 
 /// `secrets:` of a node.
@@ -355,6 +389,7 @@ fn cwd(fields: &Fields<'_>, faults: &mut Faults) -> Option<String> {
         fault.with_help("write a relative path without `..`");
         return None;
     }
+    without_nul("cwd", text, faults);
     Some(text.value.to_owned())
 }
 

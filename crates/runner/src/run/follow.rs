@@ -3,11 +3,14 @@
 use std::cmp::Reverse;
 
 use omne_dag::{Fired, NodeIx};
-use omne_events::NodeSkipped;
+use omne_events::{NodeSkipped, beginning};
 use omne_replay::NodePhase;
 
 use super::{Queues, Run};
 use crate::RunError;
+
+/// The most of a condition that an event repeats, in bytes.
+const MOST_SHOWN: usize = 1024;
 
 impl Run<'_> {
     /// Takes in what the last events made possible, up to what the disk has confirmed.
@@ -87,7 +90,7 @@ impl Run<'_> {
                 Ok(())
             }
             Ok(false) => {
-                let reason = format!("`when` is false: {}", when.source());
+                let reason = format!("`when` is false: {}", beginning(when.source(), MOST_SHOWN));
                 self.record(queues, NodeSkipped { node_id: pipe.node(node).id.clone(), reason }.into())
             }
             Err(error) => self.fail_before(queues, node, format!("`when` can not be evaluated: {error}")),
