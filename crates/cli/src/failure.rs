@@ -168,6 +168,11 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Open(omne_events::OpenError::Owned { .. }) => {
             "wait for it, or end it with `omne cancel`".to_owned()
         }
+        RunError::Write(omne_events::WriteError::Changed { .. }) => {
+            "something that runs here reaches into `.omne/var`: keep it out (`git clean -e .omne`), and look at what is \
+             left with `omne verify`"
+                .to_owned()
+        }
         RunError::Open(_) | RunError::Write(_) | RunError::Capture(_) | RunError::Io { .. } => {
             "free some disk space or mend the permissions, then go on with `omne resume`".to_owned()
         }

@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use omne_audit::{Bundled, Redactor};
 
-use super::export::to_file;
+use super::export::{is_stdout, to_file};
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -19,6 +19,9 @@ pub(super) fn bundle(args: &args::Bundle, context: &Context) -> Result<ExitCode>
     })?;
     let run = context.volume()?.resolve(&args.run)?;
     let bundled = to_file(&args.output, |out| Ok(omne_audit::bundle(&run.id, &run.path, &redactor, out)?))?;
+    if is_stdout(&args.output) {
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut stdout = std::io::stdout().lock();
     if args.json {
         writeln!(stdout, "{}", serde_json::to_value(&bundled).unwrap_or_default())?;

@@ -94,18 +94,37 @@ impl Told {
     }
 }
 
-/// Writes a file whole or not at all: what stood there before stays when something fails.
+/// Writes a file whole or not at all: what stood there before stays when something fails. A link is followed, and what is
+/// no file, such as a device or a pipe, is written to as it is; so is the standard output, for `-`.
 pub(super) fn to_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".new-{}", std::process::id()));
     let failed = |error: io::Error| {
         let what = format!("cannot write `{}`", path.display());
         Failure::new(Exit::Write, anyhow::Error::new(error).context(what))
     };
+    if is_stdout(path) {
+        return straight(std::io::stdout().lock(), write, failed);
+    }
+    let target = match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => {
+            let target = std::fs::canonicalize(path).map_err(failed)?;
+            // Where it may not be changed, it is not to be replaced either.
+            File::options().write(true).open(&target).map_err(failed)?;
+            target
+        }
+        Ok(_) => return straight(File::options().write(true).open(path).map_err(failed)?, write, failed),
+        Err(_) if path.is_symlink() => return straight(File::create(path).map_err(failed)?, write, failed),
+        Err(_) => path.to_owned(),
+    };
+    let mut name = target.as_os_str().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
     let mut out = BufWriter::new(File::create_new(&name).map_err(failed)?);
     let made = write(&mut out).and_then(|made| {
         let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.sync_data().and_then(|()| std::fs::rename(&name, path)).map_err(failed)?;
+        if let Ok(found) = std::fs::metadata(&target) {
+            // A file system without permissions has none to keep.
+            let _ = file.set_permissions(found.permissions());
+        }
+        file.sync_data().and_then(|()| std::fs::rename(&name, &target)).map_err(failed)?;
         Ok(made)
     });
     if made.is_err() {
@@ -113,4 +132,20 @@ pub(super) fn to_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Resu
         let _ = std::fs::remove_file(&name);
     }
     made
+}
+
+/// Whether `-o` means the standard output.
+pub(super) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn straight<T>(
+    to: impl Write,
+    write: impl FnOnce(&mut dyn Write) -> Result<T>,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<T> {
+    let mut out = BufWriter::new(to);
+    let made = write(&mut out)?;
+    out.flush().map_err(failed)?;
+    Ok(made)
 }

@@ -308,6 +308,21 @@ fn runs_are_exported_for_other_programs() {
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".new"));
     assert_eq!(left.count(), 0);
     assert_eq!(sandbox.omne(&["export", "@last", "--format", "html", "-o", "no/page.html"]).code, 8);
+    let to = |place: &str| sandbox.omne(&["export", "@last", "--format", "junit", "-o", place]);
+    sandbox.file("real.xml", "before");
+    std::os::unix::fs::symlink("real.xml", sandbox.path("link.xml")).unwrap();
+    std::os::unix::fs::symlink("missing.xml", sandbox.path("dangling.xml")).unwrap();
+    for place in ["link.xml", "dangling.xml"] {
+        assert_eq!(to(place).code, 0);
+        assert!(sandbox.path(place).is_symlink(), "{place} is still a link");
+    }
+    assert_eq!([sandbox.read("real.xml"), sandbox.read("missing.xml")], [junit.clone(), junit.clone()]);
+    assert_eq!(to("-").stdout, junit);
+    assert!(!sandbox.path("-").exists());
+    // A link, for what is done to the device itself would be done to everybody.
+    std::os::unix::fs::symlink("/dev/full", sandbox.path("full")).unwrap();
+    let full = to("full");
+    assert!(full.code == 8 && sandbox.path("full").is_symlink(), "{full:?}");
 }
 
 #[test]

@@ -247,3 +247,14 @@ fn names_that_look_like_numbers_stay_as_they_are_written() {
     assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
     assert_eq!(sandbox.omne(&["logs", "@last", "007"]).stdout, "1.50\n");
 }
+
+#[test]
+fn a_run_ends_with_its_log() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes:\n- {id: a, bash: 'rm \"$OMNE_RUN_DIR/events.jsonl\"'}\n- {id: b, depends_on: [a], bash: 'touch published'}",
+    );
+    let run = sandbox.omne(&["run", "p"]);
+    assert!(run.code == 8 && run.stderr.contains("it was removed or replaced"), "{run:?}");
+    assert!(!sandbox.path("published").exists());
+}

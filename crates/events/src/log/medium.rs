@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -18,6 +19,14 @@ pub(super) const NEW_ENTRIES: usize = 2;
 pub trait Medium {
     /// What it is called in messages.
     fn path(&self) -> &Path;
+
+    /// Whether it can still be found by others, and ends after its first `length` bytes.
+    ///
+    /// # Errors
+    /// What somebody else has done to it.
+    fn is_as_left(&self, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Adds bytes at the end.
     ///
@@ -70,6 +79,17 @@ pub trait Syncer {
 impl Medium for LockedLog {
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn is_as_left(&self, length: u64) -> io::Result<()> {
+        let now = self.file.metadata()?;
+        let what = match now.len() {
+            _ if !now.is_file() => return Ok(()),
+            _ if now.nlink() == 0 => "it was removed or replaced".to_owned(),
+            size if size != length => format!("it has {size} bytes, and should have {length}"),
+            _ => return Ok(()),
+        };
+        Err(io::Error::other(what))
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {

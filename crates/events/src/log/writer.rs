@@ -33,6 +33,14 @@ pub enum WriteError {
         /// The cause.
         source: io::Error,
     },
+    /// Somebody else has removed or changed it. Nothing was written.
+    #[error("somebody else has laid hands on `{}`", path.display())]
+    Changed {
+        /// The log.
+        path: PathBuf,
+        /// What was found.
+        source: io::Error,
+    },
     /// The event has no line.
     #[error("cannot encode a `{kind}` event")]
     Encode {
@@ -174,6 +182,10 @@ impl LogWriter {
         }
         if self.closed {
             return Err(WriteError::Closed { path: self.log.path().to_owned() });
+        }
+        if let Err(source) = self.log.is_as_left(self.length) {
+            self.closed = true;
+            return Err(WriteError::Changed { path: self.log.path().to_owned(), source });
         }
         if let Err(source) = self.log.append(&self.batch) {
             self.closed = true;

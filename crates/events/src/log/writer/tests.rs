@@ -162,6 +162,32 @@ fn a_full_disk_closes_the_writer() {
     assert!(matches!(writer.append(noon(), skipped("b")), Err(WriteError::Closed { .. })));
 }
 
+#[test]
+fn nothing_is_added_to_a_log_that_others_have_removed_or_changed() {
+    type Deed = fn(&Path);
+    let deeds: [Deed; 4] = [
+        |log| std::fs::remove_file(log).unwrap(),
+        |log| std::fs::rename(log.with_file_name("other"), log).unwrap(),
+        |log| std::fs::write(log, "").unwrap(),
+        |log| File::options().append(true).open(log).unwrap().write_all(b"garbage\n").unwrap(),
+    ];
+    for deed in deeds {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        std::fs::write(path.with_file_name("other"), "other").unwrap();
+        let log = LockedLog::create(&path).unwrap();
+        let mut writer = LogWriter::begin(log, run_id(), Box::new(CountingIds::default()));
+        writer.append(noon(), skipped("a")).unwrap();
+        writer.flush().unwrap();
+        deed(&path);
+        let before = std::fs::read(&path).ok();
+        writer.append(noon(), skipped("b")).unwrap();
+        assert!(matches!(writer.flush(), Err(WriteError::Changed { .. })));
+        assert_eq!(std::fs::read(&path).ok(), before, "it stays as they left it");
+        assert!(matches!(writer.append(noon(), skipped("c")), Err(WriteError::Closed { .. })));
+    }
+}
+
 /// A disk that has room for half of what is written.
 struct Half(Rc<RefCell<Vec<u8>>>);
 
