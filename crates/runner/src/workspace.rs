@@ -17,7 +17,7 @@ use crate::Volume;
 pub enum WorkspaceError {
     /// A worktree was asked for where there can be none.
     #[error("a worktree is not possible: {0}")]
-    Impossible(&'static str),
+    Impossible(String),
     /// The volume's path has no text.
     #[error("the path of the volume, `{}`, is not UTF-8", .0.display())]
     NotText(PathBuf),
@@ -59,16 +59,18 @@ pub(crate) fn choose(volume: &Volume, asked: Option<WorkspaceMode>) -> Result<Ch
         return Ok(root(None));
     }
     let wanted = asked == Some(WorkspaceMode::Worktree);
-    match repository(volume.root()) {
-        Some(Repository { top, head: Some(head) }) => {
-            Ok(Choice { mode: WorkspaceMode::Worktree, top, head: Some(head), warning: None })
+    let why = match repository(volume.root()) {
+        Some(Ok(Repository { top, head: Some(head) })) => {
+            return Ok(Choice { mode: WorkspaceMode::Worktree, top, head: Some(head), warning: None });
         }
-        Some(Repository { head: None, .. }) if wanted => {
-            Err(WorkspaceError::Impossible("the git repository has no commit yet"))
-        }
-        None if wanted => Err(WorkspaceError::Impossible("there is no git repository")),
-        Some(_) => Ok(root(Some("the git repository has no commit yet, so nodes run in place"))),
-        None => Ok(root(None)),
+        Some(Ok(Repository { head: None, .. })) => "the git repository has no commit yet".to_owned(),
+        Some(Err(error)) => format!("git can not use the repository: {error}"),
+        None if wanted => return Err(WorkspaceError::Impossible("there is no git repository".to_owned())),
+        None => return Ok(root(None)),
+    };
+    match wanted {
+        true => Err(WorkspaceError::Impossible(why)),
+        false => Ok(root(Some(&format!("{why}, so nodes run in place")))),
     }
 }
 
@@ -99,28 +101,36 @@ pub(crate) fn git_without(
     run_to_end("git", args, directory, &[&LOCAL_TO_A_REPOSITORY, withheld].concat())
 }
 
-fn repository(directory: &Path) -> Option<Repository> {
+/// The repository that a directory is in, if it seems to be in one, or what git says against it.
+fn repository(directory: &Path) -> Option<Result<Repository, String>> {
     // Asking git costs milliseconds; without a `.git` above there is nothing to ask.
     directory.ancestors().find(|above| above.join(".git").exists())?;
     let line = |args: &[&str]| {
         let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
-        let output = git(directory, &args).ok().filter(|output| output.status.success())?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        Some(text.trim_end_matches('\n').to_owned())
+        let output = git(directory, &args).map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(said.lines().next().unwrap_or("it says nothing").to_owned());
+        }
+        let text = String::from_utf8(output.stdout).map_err(|_| "its path is not UTF-8".to_owned())?;
+        Ok(text.trim_end_matches('\n').to_owned())
     };
     // Both in one call where there is a commit.
-    match line(&["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"]) {
-        Some(text) => {
-            let (top, head) = text.split_once('\n')?;
-            Some(Repository { top: top.into(), head: Some(head.to_owned()) })
-        }
-        None => Some(Repository { top: line(&["rev-parse", "--show-toplevel"])?.into(), head: None }),
-    }
+    let both = line(&["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"]);
+    Some(match both.as_deref().ok().and_then(|text| text.split_once('\n')) {
+        Some((top, head)) => Ok(Repository { top: top.into(), head: Some(head.to_owned()) }),
+        None => match (line(&["rev-parse", "--show-toplevel"]), line(&["rev-parse", "--verify", "HEAD"])) {
+            // There is a commit, but not all of it.
+            (Ok(_), Ok(_)) => Err(both.err().unwrap_or_default()),
+            (Ok(top), Err(_)) => Ok(Repository { top: top.into(), head: None }),
+            (Err(error), _) => Err(error),
+        },
+    })
 }
 
 /// The top of the git repository that `directory` is in.
 pub(crate) fn repository_top(directory: &Path) -> Option<PathBuf> {
-    repository(directory).map(|repository| repository.top)
+    repository(directory)?.ok().map(|repository| repository.top)
 }
 
 impl Choice {
@@ -202,11 +212,14 @@ pub(crate) fn reopen(
     // Where in the worktree it was, also if the volume was moved since.
     let marker = format!("/.omne/wt/{run}");
     let below = recorded.path.rsplit_once(&marker).map_or("", |(_, below)| below.trim_matches('/'));
-    if !tree.is_dir() {
+    // Joining nothing would leave a slash at the end.
+    let place = if below.is_empty() { tree.clone() } else { tree.join(below) };
+    if !place.is_dir() {
         if what_it_holds == Held::Work {
-            return Err(WorkspaceError::Gone(tree));
+            return Err(WorkspaceError::Gone(place));
         }
-        // Git may still list the one that was deleted by hand.
+        // Something may be left, and git may still list what was deleted by hand.
+        remove(volume, run)?;
         let _ = git(volume.root(), &["worktree", "prune"].map(OsStr::new));
         add_worktree(volume, &tree, commit, withheld)?;
     }

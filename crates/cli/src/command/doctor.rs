@@ -98,6 +98,11 @@ impl Doctor {
             return;
         };
         let version = version.trim_start_matches("git version ").to_owned();
+        let is_unusable = git(&["rev-parse", "--git-dir"]).is_none();
+        if is_unusable && here.ancestors().any(|above| above.join(".git").exists()) {
+            let message = format!("{version}; it can not use the repository here: runs happen in place");
+            return self.add("git", Health::Warning, message, Some("`git status` says why"));
+        }
         let state = match (git(&["rev-parse", "--show-toplevel"]), git(&["rev-parse", "--verify", "HEAD"])) {
             (None, _) => "no repository here: runs happen in place",
             (Some(_), None) => "the repository has no commit yet: runs happen in place",

@@ -34,6 +34,18 @@ fn a_repository_without_a_commit_gets_a_warning_and_runs_in_place() {
 }
 
 #[test]
+fn a_repository_that_git_can_not_use_runs_in_place_with_a_warning() {
+    let sandbox = Sandbox::new();
+    sandbox.file("f", "").pipe("nodes: [{id: n, bash: pwd}]");
+    sandbox.git(&["init"]).git(&["add", "f"]).git(&["commit", "-m", "x"]);
+    sandbox.file(".git/HEAD", "garbage");
+    let run = sandbox.omne(&["run", "p"]);
+    assert!(run.code == 0 && run.stderr.contains("warning: git can not use the repository: "), "{run:?}");
+    assert_eq!(sandbox.omne(&["run", "p", "--workspace", "worktree"]).code, 2);
+    assert!(sandbox.omne(&["doctor"]).stdout.contains("it can not use the repository here"));
+}
+
+#[test]
 fn a_worktree_that_is_asked_for_and_not_possible_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.pipe("nodes: [{id: n, bash: pwd}]");
@@ -79,6 +91,24 @@ fn a_worktree_that_is_gone_takes_its_completed_nodes_with_it() {
     // With nothing to be kept it is made anew.
     assert_eq!(sandbox.omne(&["resume", "@last", "--from", "a"]).code, 1);
     assert_eq!(sandbox.states(), "aborted: a completed, b failed(crash)");
+}
+
+#[test]
+fn a_place_in_a_worktree_that_is_gone_is_not_another_place() {
+    let sandbox = Sandbox::bare();
+    sandbox.file(
+        "sub/.omne/dist/pipes/p.yaml",
+        "name: p\nversion: 1\nnodes: [{id: a, bash: 'rm -r \"$OMNE_WORKTREE\"'}, {id: b, depends_on: [a], bash: ls}]",
+    );
+    sandbox.file("sub/here", "").file("above", "");
+    sandbox.git(&["init"]).git(&["add", "sub/here", "above"]).git(&["commit", "-m", "x"]);
+    let volume = sandbox.path("sub");
+    let omne = |args: &[&str]| sandbox.omne(&[&["--volume", volume.to_str().unwrap()], args].concat());
+    assert_eq!(omne(&["run", "p"]).code, 1);
+    let resume = omne(&["resume", "@last"]);
+    assert!(resume.code == 2 && resume.stderr.contains("is gone"), "{resume:?}");
+    // With nothing to be kept it is made anew.
+    assert_eq!(omne(&["resume", "@last", "--from", "a"]).code, 1);
 }
 
 #[test]
