@@ -42,6 +42,12 @@ pub enum ChainFault {
         /// The time before.
         before: Timestamp,
     },
+    /// `ts` is not in UTC with milliseconds.
+    #[error("`ts` is `{found}`, it has to be in UTC with milliseconds, such as `2026-11-20T10:00:00.000Z`")]
+    TimeForm {
+        /// What stands in the line.
+        found: String,
+    },
     /// `run_id` changes.
     #[error("`run_id` is {found}, the log is of {expected}")]
     Run {
@@ -123,6 +129,9 @@ impl Chain {
         }
         if line.id() <= self.id {
             faults.push(ChainFault::Id { found: line.id(), before: self.id });
+        }
+        if let Some(odd) = decoded.odd_time.as_ref().filter(|_| !decoded.legacy) {
+            faults.push(ChainFault::TimeForm { found: odd.chars().take(40).collect() });
         }
         if line.at() < self.at {
             faults.push(ChainFault::Time { found: line.at(), before: self.at });

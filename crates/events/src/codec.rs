@@ -115,6 +115,8 @@ pub struct Decoded<'a> {
     pub line: LineRef<'a>,
     /// The line's `prev` as it is written; absent in logs of omne-cli 0.2.
     pub prev: Option<Cow<'a, str>>,
+    /// The line's `ts` as it is written, where it is not in UTC with milliseconds.
+    pub odd_time: Option<Cow<'a, str>>,
     /// Whether the line is of omne-cli 0.2: it had no `seq`, which was counted instead.
     pub legacy: bool,
 }
@@ -199,7 +201,8 @@ impl Decoder {
             None => Line::Unknown { seq, id, at, run, kind: head.kind.into_owned() },
         };
         let line = LineRef::Owned(Box::new(line));
-        Ok(Decoded { line, prev: head.prev, legacy: head.seq.is_none() })
+        let odd_time = Some(head.ts).filter(|ts| ts.as_bytes() != at.text());
+        Ok(Decoded { line, prev: head.prev, odd_time, legacy: head.seq.is_none() })
     }
 
     fn run_id(&mut self, text: &str) -> Result<RunId, DecodeError> {

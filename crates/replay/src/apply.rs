@@ -74,6 +74,17 @@ pub enum Violation {
     /// The run completes while nodes are open.
     #[error("`pipe.completed` while {0} nodes have not ended")]
     CompletedEarly(usize),
+    /// The run completes though nodes are not well.
+    #[error("`pipe.completed` though {0} nodes failed or are blocked")]
+    CompletedUnwell(usize),
+    /// The run ends while attempts are under way.
+    #[error("`{event}` while {running} nodes run")]
+    EndedEarly {
+        /// What ends it.
+        event: &'static str,
+        /// How many run.
+        running: usize,
+    },
     /// A resume has the wrong number.
     #[error("`resume` is {found}, it has to be {expected}")]
     Resume {
@@ -141,24 +152,31 @@ impl RunState {
             Event::PipeResumed(resumed) => self.resume(resumed, record.at),
             Event::PipeCompleted(_) => {
                 self.phase = RunPhase::Completed;
-                match self.nodes.iter().filter(|node| !node.phase.is_final()).count() {
-                    0 => Ok(()),
-                    open => Err(Violation::CompletedEarly(open)),
+                let count =
+                    |is: fn(NodePhase) -> bool| self.nodes.iter().filter(|node| is(node.phase)).count();
+                let unwell = |phase| matches!(phase, NodePhase::Failed | NodePhase::Blocked);
+                match (count(|phase| !phase.is_final()), count(unwell)) {
+                    (0, 0) => Ok(()),
+                    (0, unwell) => Err(Violation::CompletedUnwell(unwell)),
+                    (open, _) => Err(Violation::CompletedEarly(open)),
                 }
             }
             Event::PipeAborted(aborted) => {
                 self.phase = RunPhase::Aborted;
                 self.reason = Some(aborted.reason.clone());
-                Ok(())
+                self.give_up_retries();
+                self.nothing_runs(kind)
             }
             Event::PipeInterrupted(interrupted) => {
                 self.phase = RunPhase::Interrupted;
                 self.reason = Some(interrupted.signal.to_string());
-                Ok(())
+                self.give_up_retries();
+                self.nothing_runs(kind)
             }
             Event::PipeParked(_) => {
                 self.phase = RunPhase::Parked;
-                Ok(())
+                self.give_up_retries();
+                self.nothing_runs(kind)
             }
             Event::NodeStarted(started) => self.node_started(&started.into(), record.at),
             Event::NodeSpawned(spawned) => self.node_spawned(&spawned.node_id, spawned.attempt),
@@ -280,6 +298,24 @@ impl RunState {
         self.version = Some(pipe.version());
         self.pipe = Some(pipe);
         self.schedule();
+    }
+
+    /// The run ends: what waits for another attempt has failed, since there is none in this go.
+    pub fn give_up_retries(&mut self) {
+        for place in 0..self.nodes.len() {
+            if self.nodes[place].phase == NodePhase::Retrying {
+                self.nodes[place].phase = NodePhase::Failed;
+                self.end(place, Standing::Failed);
+            }
+        }
+    }
+
+    fn nothing_runs(&self, event: &'static str) -> Result<(), Violation> {
+        // Where the pipe is not known, neither is what would have to have ended.
+        match self.running {
+            running @ 1.. if self.pipe.is_some() => Err(Violation::EndedEarly { event, running }),
+            _ => Ok(()),
+        }
     }
 
     /// Begins scheduling anew from what has ended.

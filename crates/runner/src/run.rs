@@ -395,6 +395,7 @@ impl Run<'_> {
         if let Some(Stop::Cancelled(_) | Stop::RunTimeout(_)) = &queues.stop {
             self.end_waiting(queues)?;
         }
+        self.state.give_up_retries();
         let waiting: Vec<NodeIx> = self.waiting().into_iter().map(|(node, _)| node).collect();
         let (event, outcome) = match queues.stop.take() {
             Some(Stop::Interrupted(signal)) => {

@@ -258,3 +258,19 @@ fn a_run_ends_with_its_log() {
     assert!(run.code == 8 && run.stderr.contains("it was removed or replaced"), "{run:?}");
     assert!(!sandbox.path("published").exists());
 }
+
+#[test]
+fn a_node_that_waits_for_another_attempt_when_the_run_ends_has_failed() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "t.yaml",
+        "name: t\nversion: 1\ntimeout: 500ms\nnodes:\n\
+         - {id: a, bash: 'echo boom >&2; exit 7', retry: {max: 5, delay: 1h}}\n\
+         - {id: b, depends_on: [a], bash: 'true'}",
+    );
+    let run = sandbox.omne(&["run", "./t.yaml", "-q"]);
+    assert!(run.code == 1, "{run:?}");
+    assert_eq!(sandbox.events(&["pipe.aborted"])[0]["failed"], serde_json::json!(["a"]));
+    assert_eq!(sandbox.states(), "aborted: a failed(crash), b blocked");
+    assert!(sandbox.omne(&["export", "@last", "--format", "junit"]).stdout.contains("failures=\"1\""));
+}

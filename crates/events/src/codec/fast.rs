@@ -40,13 +40,19 @@ pub(super) fn decode<'a>(decoder: &mut Decoder, line: &'a [u8]) -> Option<Decode
         _ => {
             let event = Event::read(kind, text)?.ok()?;
             let line = Line::Known(Recorded { seq, id, at: time, run: RunId::checked(run), event });
-            return Some(Decoded { line: LineRef::Owned(Box::new(line)), prev, legacy: false });
+            return Some(Decoded {
+                line: LineRef::Owned(Box::new(line)),
+                prev,
+                odd_time: None,
+                legacy: false,
+            });
         }
     };
     at.end()?;
     Some(Decoded {
         line: LineRef::Borrowed(RecordRef { seq, id, at: time, run, event }),
         prev,
+        odd_time: None,
         legacy: false,
     })
 }

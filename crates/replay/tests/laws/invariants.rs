@@ -1,7 +1,7 @@
 //! What no log may say.
 
 use omne_events::*;
-use omne_replay::Violation;
+use omne_replay::{NodePhase, Violation};
 
 use crate::story::{Story, completed, failed, id};
 
@@ -65,6 +65,47 @@ fn a_run_does_not_complete_while_nodes_are_open() {
     let mut story = Story::of(CHAIN);
     story.start("a", 1);
     assert_eq!(story.blurt(PipeCompleted { duration_ms: 1 }), Some(Violation::CompletedEarly(2)));
+}
+
+#[test]
+fn a_run_does_not_complete_with_a_node_that_failed() {
+    let mut story = Story::of("- {id: a, bash: echo a}");
+    story.start("a", 1).say(failed("a", 1, ErrorKind::Crash));
+    assert_eq!(story.blurt(PipeCompleted { duration_ms: 1 }), Some(Violation::CompletedUnwell(1)));
+}
+
+#[test]
+fn no_run_ends_while_a_node_runs() {
+    let ends: [fn() -> Event; 3] = [
+        || PipeInterrupted { signal: "SIGINT".into(), running: Vec::new() }.into(),
+        || PipeParked { waiting: Vec::new() }.into(),
+        || {
+            PipeAborted {
+                reason: "cancelled".into(),
+                failed: Vec::new(),
+                failed_total: None,
+                blocked: Vec::new(),
+                blocked_total: None,
+                duration_ms: 1,
+            }
+            .into()
+        },
+    ];
+    for end in ends {
+        let mut story = Story::of(CHAIN);
+        story.start("a", 1);
+        let event = end().kind();
+        assert_eq!(story.blurt(end()), Some(Violation::EndedEarly { event, running: 1 }));
+    }
+}
+
+#[test]
+fn a_node_that_waited_for_another_attempt_has_failed_when_the_run_ends() {
+    let mut story = Story::of(CHAIN);
+    let waits = NodeFailed { retry_in_ms: Some(1000), ..failed("a", 1, ErrorKind::Crash) };
+    story.start("a", 1).say(waits).say(PipeInterrupted { signal: "SIGINT".into(), running: Vec::new() });
+    let phases: Vec<_> = story.state.nodes().map(|(_, _, record)| record.phase).collect();
+    assert_eq!(phases, [NodePhase::Failed, NodePhase::Blocked]);
 }
 
 #[test]
