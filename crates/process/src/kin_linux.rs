@@ -19,7 +19,7 @@ use rustix::{
     },
 };
 
-use crate::{Mark, Token};
+use crate::{Mark, Started, Token};
 
 /// The processes that were left to this one by their parents.
 pub(crate) struct Kin {
@@ -209,9 +209,14 @@ fn is_zombie(pid: Pid) -> bool {
     })
 }
 
-/// Ends every process on this machine that wears `mark`: what a runner that is dead now left behind.
-/// How many there were. They get SIGTERM, and SIGKILL when `grace` is over.
-pub fn end_marked(mark: &Mark, grace: Duration) -> usize {
+/// Ends every process on this machine that wears `mark`: what a runner that is dead now left behind. How many there were.
+/// They get SIGTERM, and SIGKILL when `grace` is over.
+///
+/// Some clear their environment, and with it the mark: what is one of `started`, in the group of one that still lived, or
+/// a child of one that is ended, is ended as well.
+pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
+    let boot = boot();
+    let (mut groups, mut is_first) = (Vec::new(), true);
     let mut spared = vec![getpid()];
     let mut above = getppid();
     while let Some(pid) = above {
@@ -223,17 +228,44 @@ pub fn end_marked(mark: &Mark, grace: Duration) -> usize {
     let mut dying: Vec<(Pid, OwnedFd)> = Vec::new();
     loop {
         let kill = Instant::now() >= until;
+        let mut found = Vec::new();
         for pid in everybody().filter(|pid| !spared.contains(pid)) {
             if dying.iter().any(|(known, _)| *known == pid) {
                 continue;
             }
             // The descriptor first, the look second: then it is surely the process looked at that gets the signal.
             let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-            if Stray::of(pid).is_some_and(|stray| mark.is_in(&stray.environ, 0)) {
-                let _ = pidfd_send_signal(&process, Signal::TERM);
-                dying.push((pid, process));
-                count += 1;
+            let Some(known) = Known::of(pid) else { continue };
+            let began = boot.map(|boot| boot + known.since_boot);
+            let is_recorded = |one: &Started| one.pid == pid && began.is_some_and(|began| one.may_be(began));
+            let is_left = Stray::of(pid).is_some_and(|stray| mark.is_in(&stray.environ, 0))
+                || started.iter().any(is_recorded);
+            // While the first process of a group lives, nobody else has a group of that number.
+            if is_first && is_left && started.iter().any(|one| one.pid == pid) {
+                groups.push(pid);
             }
+            found.push((pid, process, known, is_left));
+        }
+        is_first = false;
+        let mut left = found.len();
+        loop {
+            let mut others = Vec::new();
+            for (pid, process, known, is_left) in found {
+                let is_kin =
+                    groups.contains(&known.group) || dying.iter().any(|(one, _)| *one == known.parent);
+                if is_left || is_kin {
+                    let _ = pidfd_send_signal(&process, Signal::TERM);
+                    dying.push((pid, process));
+                    count += 1;
+                } else {
+                    others.push((pid, process, known, false));
+                }
+            }
+            // A child may stand before its parent.
+            if others.len() == left {
+                break;
+            }
+            (left, found) = (others.len(), others);
         }
         // A descriptor is readable once its process has ended.
         let ended = |process: &OwnedFd, wait: Duration| {
@@ -261,7 +293,43 @@ fn everybody() -> impl Iterator<Item = Pid> {
 }
 
 fn parent_of(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    Pid::from_raw(rest.split_ascii_whitespace().nth(1)?.parse().ok()?)
+    Known::of(pid).map(|known| known.parent)
+}
+
+/// What the kernel tells of a process.
+struct Known {
+    parent: Pid,
+    group: Pid,
+    since_boot: Duration,
+}
+
+impl Known {
+    fn of(pid: Pid) -> Option<Self> {
+        const TICKS_A_SECOND: u64 = 100;
+        // The name may hold anything, also bytes that are no text.
+        let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+        let words: Vec<&str> =
+            std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace().collect();
+        let number = |place: usize| words.get(place)?.parse::<u64>().ok();
+        let pid = |place: usize| Pid::from_raw(number(place)?.try_into().ok()?);
+        let since_boot = Duration::from_millis(number(19)?.saturating_mul(1000 / TICKS_A_SECOND));
+        Some(Self { parent: pid(1)?, group: pid(2)?, since_boot })
+    }
+}
+
+/// When this machine was started, since 1970.
+fn boot() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    Some(Duration::from_secs(line.trim().parse().ok()?))
+}
+
+impl Started {
+    /// Whether it may be a process that began then: numbers of processes come again. The start of the machine is told in
+    /// whole seconds, and clocks are set.
+    fn may_be(&self, began: Duration) -> bool {
+        const TOLERANCE: Duration = Duration::from_secs(2);
+        began.abs_diff(self.at) <= TOLERANCE
+    }
 }

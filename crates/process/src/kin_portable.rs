@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, getpid, kill_process, test_kill_process_group};
 
-use crate::{Mark, Token, spawn::run_to_end};
+use crate::{Mark, Started, Token, spawn::run_to_end};
 
 /// Nothing is known of strays until somebody asks `ps`.
 pub(crate) struct Kin {
@@ -77,7 +77,7 @@ impl Kin {
 
     pub(crate) fn kill_rest(&mut self) {
         for mark in self.marks.drain(..) {
-            end_marked(&mark, Duration::ZERO);
+            end_marked(&mark, &[], Duration::ZERO);
         }
     }
 }
@@ -131,7 +131,7 @@ fn parse(line: &[u8]) -> Option<Process> {
 
 /// Ends every process on this machine that wears `mark`: what a runner that is dead now left behind.
 /// How many there were. They get SIGTERM, and SIGKILL when `grace` is over.
-pub fn end_marked(mark: &Mark, grace: Duration) -> usize {
+pub fn end_marked(mark: &Mark, _started: &[Started], grace: Duration) -> usize {
     let until = Instant::now() + grace;
     let mut ended: Vec<Pid> = Vec::new();
     loop {

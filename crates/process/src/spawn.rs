@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
+
+use rustix::process::Pid;
 
 use crate::{Mask, Sink, files::as_before, signals::with_child_signal};
 
@@ -59,6 +62,25 @@ impl Environment {
     /// Adds a variable of this process's own.
     pub fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
         self.own.push((name.into(), value.into()));
+    }
+}
+
+/// A process that was started once, as a log tells.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(omne_portable))),
+    expect(dead_code, reason = "not every system tells when a process began, and numbers come again")
+)]
+pub struct Started {
+    pub(crate) pid: Pid,
+    /// When, since 1970.
+    pub(crate) at: Duration,
+}
+
+impl Started {
+    /// The one with that number, at that time since 1970; `None` where no process can have that number.
+    pub fn new(pid: u32, at: Duration) -> Option<Self> {
+        Some(Self { pid: Pid::from_raw(pid.try_into().ok()?)?, at })
     }
 }
 

@@ -129,7 +129,9 @@ impl RunState {
         self.pass_to(record.seq, record.at, record.run, Position::Within(kind))?;
         match &record.event {
             EventRef::NodeStarted(started) => self.node_started(&started.into(), record.at),
-            EventRef::NodeSpawned(spawned) => self.node_spawned(&spawned.node_id, spawned.attempt),
+            EventRef::NodeSpawned(spawned) => {
+                self.node_spawned(&spawned.node_id, spawned.attempt, (spawned.pid, record.at))
+            }
             EventRef::NodeCompleted(completed) => self.node_completed(&completed.into(), record.at),
             EventRef::AgentTool(tool) => self.running_node(&tool.node_id, tool.attempt, kind).map(|_| ()),
         }
@@ -179,7 +181,9 @@ impl RunState {
                 self.nothing_runs(kind)
             }
             Event::NodeStarted(started) => self.node_started(&started.into(), record.at),
-            Event::NodeSpawned(spawned) => self.node_spawned(&spawned.node_id, spawned.attempt),
+            Event::NodeSpawned(spawned) => {
+                self.node_spawned(&spawned.node_id, spawned.attempt, (spawned.pid, record.at))
+            }
             Event::NodeCompleted(completed) => self.node_completed(&completed.into(), record.at),
             Event::NodeFailed(failed) => self.node_failed(failed, record.at),
             Event::NodeSkipped(skipped) => {
@@ -362,6 +366,8 @@ impl RunState {
         self.phase = RunPhase::Running;
         self.go_since = Some(at);
         self.reason = None;
+        // Whatever was left was ended first.
+        self.processes.clear();
         self.host = resumed.host.clone().or(self.host.take());
         self.by = resumed.by.clone().or(self.by.take());
         let mut result = Ok(());

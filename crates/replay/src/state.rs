@@ -265,6 +265,8 @@ pub struct RunState {
     pub(crate) begun: bool,
     /// How many nodes are running.
     pub(crate) running: usize,
+    /// The last process of each node that has not ended, by its place, and when it was started.
+    pub(crate) processes: FxHashMap<usize, (u32, Timestamp)>,
     /// Whether definitions are passed over.
     pub(crate) light: bool,
     /// A pipe that is probably the next definition, read already.
@@ -376,6 +378,10 @@ impl RunState {
     /// Its pipe; `None` for logs of omne-cli 0.2.
     pub fn pipe(&self) -> Option<&Arc<Pipe>> {
         self.pipe.as_ref()
+    }
+    /// The processes of nodes that have not ended, and when each was started.
+    pub fn processes(&self) -> impl Iterator<Item = (u32, Timestamp)> {
+        self.processes.values().copied()
     }
     /// How many nodes are running.
     pub fn running(&self) -> usize {

@@ -16,7 +16,7 @@ use omne_replay::{NodePhase, RunPhase, RunState};
 
 use crate::{
     RunDir, RunError, decide,
-    resume::{GRACE, OwnedLog},
+    resume::{GRACE, OwnedLog, processes},
 };
 
 /// How long an owner may take: its nodes have five seconds to end, and some more to die.
@@ -108,7 +108,7 @@ fn end_here(
     clock: &dyn Clock,
     ids: Box<dyn IdGen>,
 ) -> Result<Cancelled, RunError> {
-    let left = end_marked(&run_mark(&run.id), GRACE);
+    let left = end_marked(&run_mark(&run.id), &processes(&state), GRACE);
     if state.phase() != RunPhase::Running && state.phase() != RunPhase::Parked {
         return Ok(Cancelled::AlreadyOver(state.phase()));
     }

@@ -3,12 +3,13 @@
 use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use omne_events::{
-    Chain, IdGen, LockedLog, LogReader, LogWriter, NodeId, OpenError, PipeResumed, PlanAction, PlanStep, Tail,
+    Chain, IdGen, LockedLog, LogReader, LogWriter, NodeId, OpenError, PipeResumed, PlanAction, PlanStep,
+    Tail, Timestamp,
 };
 use omne_exec::run_mark;
 use omne_hooks::Config;
 use omne_pipe::{Node, Pipe};
-use omne_process::end_marked;
+use omne_process::{Started, end_marked};
 use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, Terms, fold, plan, verify};
 
 use crate::{
@@ -102,6 +103,15 @@ pub fn take_up(
     Ok(OwnedResumption { resumption: Resumption::new(volume, run, state, from, pipe)?, log })
 }
 
+/// The processes that a log tells of and whose end it does not tell.
+pub(crate) fn processes(state: &RunState) -> Vec<Started> {
+    let started = |(pid, at): (u32, Timestamp)| {
+        let at = u64::try_from(at.as_millisecond()).unwrap_or_default();
+        Started::new(pid, Duration::from_millis(at))
+    };
+    state.processes().filter_map(started).collect()
+}
+
 impl Resumption {
     fn new(
         volume: &Volume,
@@ -181,7 +191,7 @@ impl OwnedResumption {
         secrets::check_sight(secrets.as_deref(), changed.then_some(&*pipe), &none, &volume)?;
         let mut warnings = roster.warnings(&pipe);
         warnings.extend(few_files);
-        let left = end_marked(&run_mark(&run.id), GRACE);
+        let left = end_marked(&run_mark(&run.id), &processes(&state), GRACE);
         if left > 0 {
             warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
         }

@@ -144,3 +144,18 @@ fn a_script_that_could_not_be_started_is_tried_again_and_goes_on_at_a_resume() {
     assert_eq!(sandbox.states(), "completed: a completed");
     assert_eq!(sandbox.omne(&["verify", "@last"]).code, 0);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_dead_runner_left_is_ended_first_though_it_has_cleared_its_environment() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: \"test -e ok || exec env -i sh -c 'touch pid; exec sleep 300'\"}]");
+    let mut child = sandbox.start(&["run", "p"], "pid");
+    while sandbox.events(&["node.spawned"]).is_empty() {}
+    sandbox.signal(&child, rustix::process::Signal::KILL);
+    child.wait().unwrap();
+    sandbox.file("ok", "");
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert_eq!(resume.code, 0, "{resume:?}");
+    assert!(resume.stderr.contains("ended 1 process(es) that an earlier runner had left"), "{resume:?}");
+}

@@ -293,6 +293,27 @@ fn a_waker_ends_the_wait() {
     world.supervisor.wait(None, &mut Vec::new()).unwrap();
 }
 
+#[cfg(all(target_os = "linux", not(omne_portable)))]
+#[test]
+fn what_a_dead_runner_left_is_found_by_its_number_though_it_cleared_its_environment() {
+    let mut world = World::new();
+    let mut spec = world.spec(&format!(
+        "{TELL} env -i sh -c 'sleep 300; true' & env -i setsid sleep 300 & tell $! pid; exec env -i sh -c 'sleep 300; true'"
+    ));
+    spec.mark = Mark::default();
+    let child = Launcher::new().launch(&spec, &File::open("/dev/null").unwrap(), Until::Program).unwrap();
+    let pid = world.pid("pid");
+    let number = child.pid.as_raw_nonzero().get().cast_unsigned();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let another = crate::Started::new(number, now - Duration::from_secs(60)).unwrap();
+    assert_eq!(end_marked(&world.mark(), &[another], Duration::ZERO), 0, "a number that came again");
+    let started = crate::Started::new(number, now).unwrap();
+    // It, the shell beside it with both of their children, and the one in a session of its own.
+    assert!(end_marked(&world.mark(), &[started], Duration::from_secs(5)) >= 5);
+    assert!(!lives(pid));
+    drop(child);
+}
+
 #[test]
 fn what_a_dead_runner_left_is_found_by_its_mark() {
     let mut world = World::new();
@@ -302,10 +323,10 @@ fn what_a_dead_runner_left_is_found_by_its_mark() {
     let child = Launcher::new().launch(&spec, &File::open("/dev/null").unwrap(), Until::Program).unwrap();
     let mark = world.mark();
     let pid = world.pid("pid");
-    assert!(end_marked(&mark, Duration::from_secs(5)) >= 1);
+    assert!(end_marked(&mark, &[], Duration::from_secs(5)) >= 1);
     assert!(!lives(pid));
     drop(child);
-    assert_eq!(end_marked(&mark, Duration::ZERO), 0);
+    assert_eq!(end_marked(&mark, &[], Duration::ZERO), 0);
     assert!(Path::new("/").exists());
 }
 

@@ -140,9 +140,16 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn node_spawned(&mut self, node: &NodeId, attempt: u32) -> Result<(), Violation> {
+    pub(super) fn node_spawned(
+        &mut self,
+        node: &NodeId,
+        attempt: u32,
+        process: (u32, Timestamp),
+    ) -> Result<(), Violation> {
         self.begun = true;
-        self.running_node(node, attempt, "node.spawned").map(|_| ())
+        let place = self.running_node(node, attempt, "node.spawned")?;
+        self.processes.insert(place, process);
+        Ok(())
     }
 
     pub(super) fn node_completed(
@@ -152,6 +159,7 @@ impl RunState {
     ) -> Result<(), Violation> {
         self.begun = true;
         let place = self.running_node(completed.node_id, completed.attempt, "node.completed")?;
+        self.processes.remove(&place);
         let record = &mut self.nodes[place];
         // One that waits for people is counted as waiting already.
         self.running -= usize::from(record.phase == NodePhase::Running);
@@ -176,6 +184,7 @@ impl RunState {
 
     pub(super) fn node_failed(&mut self, failed: &NodeFailed, at: Timestamp) -> Result<(), Violation> {
         let place = self.running_node(&failed.node_id, failed.attempt, "node.failed")?;
+        self.processes.remove(&place);
         let record = &mut self.nodes[place];
         // One that waits for people is counted as waiting already.
         self.running -= usize::from(record.phase == NodePhase::Running);
