@@ -4,7 +4,7 @@
 use std::{io, time::Duration};
 
 use omne_dag::NodeIx;
-use omne_events::{Event, NodeId};
+use omne_events::{Digest, Event, NodeId};
 use omne_hooks::Question;
 use omne_process::Signal;
 
@@ -188,6 +188,6 @@ pub trait Execute {
     /// When no attempt can be brought to an end any more.
     fn wait(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError>;
 
-    /// The first `most` bytes of what a node printed.
-    fn capture(&self, node: NodeIx, most: usize) -> Vec<u8>;
+    /// The first `most` bytes of what a node printed, and the digest of all of it.
+    fn capture(&self, node: NodeIx, most: usize) -> (Vec<u8>, Digest);
 }

@@ -292,12 +292,21 @@ impl RunState {
     /// Takes a pipe; what is known of nodes with ids that it also has is kept.
     fn begin_with(&mut self, pipe: Arc<Pipe>) {
         let mut records = Vec::with_capacity(pipe.nodes().len());
+        let mut departed = std::mem::take(&mut self.departed);
         for node in pipe.nodes() {
-            let before = self.find(node.id.as_str());
-            records.push(
-                before.map_or_else(NodeRecord::default, |ix| std::mem::take(&mut self.nodes[ix.place()])),
-            );
+            records.push(match self.find(node.id.as_str()) {
+                Some(ix) => std::mem::take(&mut self.nodes[ix.place()]),
+                None => NodeRecord {
+                    attempt: departed.remove(&node.id).unwrap_or_default(),
+                    ..NodeRecord::default()
+                },
+            });
         }
+        let gone = self.nodes().filter(|(id, _, _)| pipe.find(id.as_str()).is_none());
+        departed.extend(
+            gone.filter(|(_, _, node)| node.attempt > 0).map(|(id, _, node)| (id.clone(), node.attempt)),
+        );
+        self.departed = departed;
         self.nodes = records;
         self.version = Some(pipe.version());
         self.pipe = Some(pipe);

@@ -265,6 +265,8 @@ pub struct RunState {
     pub(crate) begun: bool,
     /// How many nodes are running.
     pub(crate) running: usize,
+    /// How many attempts there were at nodes that a changed pipe does not have any more: another one may have them again.
+    pub(crate) departed: FxHashMap<NodeId, u32>,
     /// The last process of each node that has not ended, by its place, and when it was started.
     pub(crate) processes: FxHashMap<usize, (u32, Timestamp)>,
     /// Whether definitions are passed over.

@@ -159,3 +159,37 @@ fn what_a_dead_runner_left_is_ended_first_though_it_has_cleared_its_environment(
     assert_eq!(resume.code, 0, "{resume:?}");
     assert!(resume.stderr.contains("ended 1 process(es) that an earlier runner had left"), "{resume:?}");
 }
+
+#[test]
+fn what_a_kept_node_printed_is_not_used_when_it_is_not_what_the_log_says() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes:\n- {id: a, bash: echo plan}\n- {id: x, depends_on: [a], bash: test -e ok}\n\
+         - {id: w, depends_on: [x], when: \"nodes.a.output|trim == 'plan'\", bash: echo yes}",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    let run = sandbox.log().parent().unwrap().to_owned();
+    std::fs::remove_dir_all(run.join("nodes")).unwrap();
+    sandbox.file("ok", "");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    let error = sandbox.node("w")["error"]["message"].to_string();
+    assert!(error.contains("the capture of `a` is missing or was changed since it ended"), "{error}");
+    assert_eq!(sandbox.omne(&["resume", "@last", "--from", "a"]).code, 0);
+    assert_eq!(sandbox.capture("w"), "yes\n");
+}
+
+#[test]
+fn a_node_that_comes_back_with_a_changed_pipe_goes_on_counting() {
+    let sandbox = Sandbox::new();
+    let with = |d: &str| format!("name: p\nversion: 1\nnodes: [{{id: a, bash: 'false'}}{d}]");
+    sandbox.file("1.yaml", with(", {id: d, bash: echo dd}"));
+    sandbox.file("2.yaml", with("")).file("3.yaml", with(", {id: d, bash: 'true'}"));
+    assert_eq!(sandbox.omne(&["run", "./1.yaml"]).code, 1);
+    for pipe in ["2.yaml", "3.yaml"] {
+        assert_eq!(sandbox.omne(&["resume", "@last", "--pipe", pipe]).code, 1);
+    }
+    let attempts: Vec<_> = sandbox.events(&["node.started"]).iter().map(|e| e["attempt"].clone()).collect();
+    assert_eq!(attempts, [1, 1, 2, 3, 2], "a, d; a; a, d");
+    assert_eq!(sandbox.omne(&["logs", "@last", "d"]).stdout, "", "what it had printed before is gone");
+    assert_eq!(sandbox.omne(&["verify", "@last"]).code, 0);
+}

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use omne_dag::NodeIx;
+use omne_events::{Digest, Hasher};
 use omne_hooks::Host;
 use omne_process::{End, Happening, Token};
 
@@ -75,8 +76,19 @@ impl Execute for LocalExecutor {
         turned
     }
 
-    fn capture(&self, node: NodeIx, most: usize) -> Vec<u8> {
-        self.captured(node, most)
+    fn capture(&self, node: NodeIx, most: usize) -> (Vec<u8>, Digest) {
+        use std::io::Read;
+        let (mut bytes, mut hasher) = (Vec::new(), Hasher::default());
+        // A node that printed nothing has no file. What can not be read has another digest than what was written.
+        if let Ok(mut file) = self.nodes.read(&format!("{}.out", self.pipe.node(node).id)) {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(read @ 1..) = file.read(&mut buffer) {
+                let wanted = read.min(most - bytes.len());
+                bytes.extend_from_slice(&buffer[..wanted]);
+                hasher.update(&buffer[..read]);
+            }
+        }
+        (bytes, hasher.finish())
     }
 }
 
@@ -131,15 +143,5 @@ impl LocalExecutor {
         self.enforce_deadlines();
         self.open_the_door();
         self.take_answers(emitted)
-    }
-
-    fn captured(&self, node: NodeIx, most: usize) -> Vec<u8> {
-        use std::io::Read;
-        let mut bytes = Vec::new();
-        // A node that printed nothing has no file.
-        if let Ok(file) = self.nodes.read(&format!("{}.out", self.pipe.node(node).id)) {
-            let _ = file.take(most as u64).read_to_end(&mut bytes);
-        }
-        bytes
     }
 }

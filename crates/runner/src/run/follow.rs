@@ -84,7 +84,9 @@ impl Run<'_> {
             queues.ready.push(Reverse(node));
             return Ok(());
         };
-        match when.holds(&self.bindings(when)) {
+        let held =
+            self.bindings(when).and_then(|bindings| when.holds(&bindings).map_err(|error| error.to_string()));
+        match held {
             Ok(true) => {
                 queues.ready.push(Reverse(node));
                 Ok(())

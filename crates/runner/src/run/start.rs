@@ -4,6 +4,7 @@ use omne_dag::NodeIx;
 use omne_events::{Digest, ErrorKind, NodeFailed, NodeStarted};
 use omne_exec::{Ask, Attempt};
 use omne_pipe::{Bindings, Template};
+use omne_replay::NodePhase;
 
 use super::{MOST_CAPTURE, Queues, Run};
 use crate::RunError;
@@ -33,22 +34,35 @@ impl Run<'_> {
         self.record(queues, failed.into())
     }
 
-    pub(super) fn bindings(&self, template: &Template) -> Bindings {
+    /// What a template is told of the run and of the nodes that it names.
+    ///
+    /// # Errors
+    /// Why the text of a capture can't be used.
+    pub(super) fn bindings(&self, template: &Template) -> Result<Bindings, String> {
         let inputs = self.state.inputs().iter().map(|(key, value)| (key.as_str(), value));
         let mut bindings = Bindings::new(self.log.run().as_str(), inputs);
-        let Some(pipe) = self.state.pipe() else { return bindings };
+        let Some(pipe) = self.state.pipe() else { return Ok(bindings) };
         let named: Vec<NodeIx> = match &template.uses().nodes {
             Some(ids) => ids.iter().filter_map(|id| pipe.find(id)).collect(),
             None => pipe.graph().nodes().collect(),
         };
         for node in named {
-            let capture = match template.uses().captures {
-                true => String::from_utf8_lossy(&self.execute.capture(node, MOST_CAPTURE)).into_owned(),
-                false => String::new(),
-            };
-            bindings.node(pipe.node(node).id.as_str(), self.state.node(node).outputs(), capture);
+            let (id, record) = (pipe.node(node).id.as_str(), self.state.node(node));
+            let has_printed = record.phase != NodePhase::Completed || record.output_bytes > 0;
+            let mut capture = String::new();
+            if template.uses().captures && has_printed {
+                let (bytes, digest) = self.execute.capture(node, MOST_CAPTURE);
+                let recorded = record.output_sha256.filter(|_| record.phase == NodePhase::Completed);
+                if recorded.is_some_and(|recorded| recorded != digest) {
+                    return Err(format!(
+                        "the capture of `{id}` is missing or was changed since it ended; run it again: `--from {id}`"
+                    ));
+                }
+                capture = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            bindings.node(id, record.outputs(), capture);
         }
-        bindings
+        Ok(bindings)
     }
 
     pub(super) fn started(
@@ -82,7 +96,13 @@ impl Run<'_> {
         let mut digest = None;
         let at_gate = self.at_gate(node);
         if let Some(template) = self.roster.prompt(pipe.node(node)) {
-            let bindings = self.bindings(template);
+            let bindings = match self.bindings(template) {
+                Ok(bindings) => bindings,
+                Err(error) => {
+                    self.fail_before(queues, node, format!("the prompt can not be made: {error}"))?;
+                    return Ok(None);
+                }
+            };
             ask = self.roster.ask(&pipe, node, self.state.node(node), bindings);
             if let (Some(ask), Some(secrets)) = (&mut ask, &self.secrets) {
                 ask.mask = Some(std::sync::Arc::clone(secrets.mask()));

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duratio
 
 use omne_dag::NodeIx;
 use omne_events::{
-    Durability, ErrorKind, Event, GateMethod, GatePassed, IterationCompleted, IterationOutcome,
+    Digest, Durability, ErrorKind, Event, GateMethod, GatePassed, IterationCompleted, IterationOutcome,
     IterationStarted, NodeCompleted, NodeFailed, NodeSpawned, milliseconds,
 };
 use omne_exec::{Attempt, BeforeRun, Decision, Emitted, EndReason, Execute, ExecuteError};
@@ -404,7 +404,7 @@ impl Execute for SimExecutor {
         Ok(())
     }
 
-    fn capture(&self, _: NodeIx, _: usize) -> Vec<u8> {
-        Vec::new()
+    fn capture(&self, _: NodeIx, _: usize) -> (Vec<u8>, Digest) {
+        (Vec::new(), Digest::of([]))
     }
 }
