@@ -195,6 +195,9 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Agent(omne_agent::ConfigError::Unknown { name, .. }) => {
             format!("describe it in `omne.toml`: `[agents.{name}]` with `program`, `args` and `stream`")
         }
+        RunError::Inputs(_) => {
+            "give new inputs a default in the pipe, or start anew with `omne run`; nothing was written".to_owned()
+        }
         RunError::Secrets(_) => {
             "`[secrets]` in `.omne/omne.toml` says where each value comes from; nothing was written".to_owned()
         }

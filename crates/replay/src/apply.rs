@@ -383,6 +383,9 @@ impl RunState {
         if let Some(definition) = &resumed.definition {
             result = self.define(definition.get(), resumed.definition_sha256);
         }
+        if let Some(inputs) = &resumed.inputs {
+            self.inputs = inputs.iter().map(|input| (input.key.clone(), input.value.clone())).collect();
+        }
         for step in &resumed.plan {
             if step.why.is_empty() {
                 result = result.and(Err(Violation::NoWhy(step.node_id.clone())));

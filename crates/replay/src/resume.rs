@@ -2,7 +2,7 @@
 
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, PlanAction, PlanStep};
-use omne_pipe::{Commands, Identities, Node, Pipe, difference};
+use omne_pipe::{Commands, Identities, Node, Pipe, Values, difference};
 
 use crate::{NodePhase, NodeRecord, RunState};
 
@@ -13,6 +13,8 @@ pub struct Request<'a> {
     pub from: Vec<String>,
     /// Go on with this pipe instead of the one in the log.
     pub pipe: Option<&'a Pipe>,
+    /// Its inputs, where they are not those of the log.
+    pub inputs: Option<&'a Values>,
     /// The commands that it names, as they are now.
     pub commands: Commands,
 }
@@ -58,7 +60,8 @@ pub fn plan(state: &RunState, request: &Request<'_>) -> Result<Vec<PlanStep>, Pl
             Some(before) => {
                 let changed = request.pipe.and_then(|_| {
                     let was = state.node(before).node_sha256?;
-                    if identities.of(pipe, state.inputs(), node) == was {
+                    let inputs = request.inputs.unwrap_or(state.inputs());
+                    if identities.of(pipe, inputs, node) == was {
                         return None;
                     }
                     Some(what_changed(state, old, before, pipe, node, &steps))

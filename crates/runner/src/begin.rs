@@ -137,7 +137,7 @@ pub fn begin(
         version: Some(pipe.version()),
         definition: Some(pipe.definition_text()),
         definition_sha256: Some(pipe.definition_sha256()),
-        inputs: inputs.iter().map(|(key, value)| Input { key: key.clone(), value: value.clone() }).collect(),
+        inputs: recorded(&inputs),
         jobs: Some(u32::try_from(jobs).unwrap_or(u32::MAX)),
         workspace: Some(place.clone()),
         host: Some(host(options)),
@@ -291,6 +291,11 @@ pub(crate) fn jobs(options: &Options, pipe: &Pipe) -> usize {
     let from_files = pipe.jobs().or(options.settings.jobs).map(|jobs| jobs.get() as usize);
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     options.jobs.or(from_files).unwrap_or_else(processors).max(1)
+}
+
+/// Inputs as an event has them.
+pub(crate) fn recorded(inputs: &Values) -> Vec<Input> {
+    inputs.iter().map(|(key, value)| Input { key: key.clone(), value: value.clone() }).collect()
 }
 
 pub(crate) fn host(options: &Options) -> Host {

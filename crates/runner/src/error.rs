@@ -87,6 +87,9 @@ pub enum RunError {
     /// Secrets can't be had.
     #[error("{}", crate::secrets::lines(.0))]
     Secrets(Vec<crate::SecretFault>),
+    /// The inputs of the run are not those that a changed pipe needs.
+    #[error("the inputs of the run do not fit the changed pipe: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Inputs(Vec<omne_pipe::InputError>),
     /// The log would have to carry a secret.
     #[error("the value of a secret stands in {}", places.join(" and in "))]
     SecretInSight {
@@ -140,6 +143,7 @@ impl RunError {
             | RunError::Hooks(_)
             | RunError::Secrets(_)
             | RunError::SecretInSight { .. }
+            | RunError::Inputs(_)
             | RunError::Command { .. } => Class::Input,
             RunError::Decision(crate::decision::DecisionError::NoNode(_)) => Class::NotFound,
             RunError::Decision(_) => Class::Input,

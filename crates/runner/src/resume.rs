@@ -8,14 +8,14 @@ use omne_events::{
 };
 use omne_exec::run_mark;
 use omne_hooks::Config;
-use omne_pipe::{Node, Pipe};
+use omne_pipe::{Node, Pipe, Values};
 use omne_process::{Started, end_marked};
 use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, Terms, fold, plan, verify};
 
 use crate::{
     Beginning, Options, RunDir, RunError, Volume,
     agents::{Programs, Roster, commands},
-    begin::{host, jobs, make_directories},
+    begin::{host, jobs, make_directories, recorded},
     files, secrets, workspace,
 };
 
@@ -28,6 +28,8 @@ pub struct Resumption {
     run: RunDir,
     state: RunState,
     pipe: Arc<Pipe>,
+    /// As the pipe declares them.
+    inputs: Values,
     changed: bool,
     /// What happens to each node.
     pub plan: Vec<PlanStep>,
@@ -112,6 +114,14 @@ pub(crate) fn processes(state: &RunState) -> Vec<Started> {
     state.processes().filter_map(started).collect()
 }
 
+/// The inputs of a run as a changed pipe declares them: those that it still has, and defaults.
+fn inputs_for(pipe: &Pipe, state: &RunState) -> Result<Values, RunError> {
+    let is_declared = |key: &str| pipe.inputs().iter().any(|input| input.key == key);
+    let given = state.inputs().iter().filter(|(key, _)| is_declared(key));
+    let given: Vec<_> = given.map(|(key, value)| (key.to_string(), value.clone())).collect();
+    omne_pipe::resolve(pipe.inputs(), &given).map_err(RunError::Inputs)
+}
+
 impl Resumption {
     fn new(
         volume: &Volume,
@@ -124,11 +134,16 @@ impl Resumption {
             Some(pipe) => commands(pipe, volume),
             None => return Err(PlanError::NoDefinition.into()),
         };
-        let plan = plan(&state, &Request { from, pipe: pipe.as_deref(), commands })?;
+        let inputs = match &pipe {
+            Some(pipe) => inputs_for(pipe, &state)?,
+            None => state.inputs().clone(),
+        };
+        let request = Request { from, pipe: pipe.as_deref(), inputs: Some(&inputs), commands };
+        let plan = plan(&state, &request)?;
         let differs = |pipe: &Arc<Pipe>| state.definition_sha256() != Some(pipe.definition_sha256());
         let changed = pipe.as_ref().is_some_and(differs);
         let pipe = pipe.or_else(|| state.pipe().cloned()).ok_or(PlanError::NoDefinition)?;
-        Ok(Self { volume: volume.clone(), run, state, pipe, changed, plan })
+        Ok(Self { volume: volume.clone(), run, state, pipe, inputs, changed, plan })
     }
 
     /// Whether the run completed and nothing is to be run again.
@@ -179,7 +194,7 @@ impl OwnedResumption {
     /// When the workspace or the log can't be had.
     pub fn begin(self, options: &Options, ids: Box<dyn IdGen>) -> Result<Beginning, RunError> {
         let OwnedResumption { resumption, log } = self;
-        let Resumption { volume, run, state, pipe, changed, plan } = resumption;
+        let Resumption { volume, run, state, pipe, inputs, changed, plan } = resumption;
         let kept: HashSet<&NodeId> =
             plan.iter().filter(|step| step.action == PlanAction::Keep).map(|step| &step.node_id).collect();
         let runs = |node: &Node| !kept.contains(&node.id);
@@ -217,11 +232,11 @@ impl OwnedResumption {
             resume: state.resumes() + 1,
             definition: changed.then(|| pipe.definition_text()),
             definition_sha256: changed.then(|| pipe.definition_sha256()),
+            inputs: (inputs != *state.inputs()).then(|| recorded(&inputs)),
             plan,
             host: Some(host(options)),
             by: Some(options.by.clone()),
         };
-        let inputs = state.inputs().clone();
         let first = resumed.into();
         Ok(Beginning {
             volume,

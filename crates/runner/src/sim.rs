@@ -272,6 +272,7 @@ impl Simulation {
             resume: report.state.resumes() + 1,
             definition: None,
             definition_sha256: None,
+            inputs: None,
             plan: steps,
             host: None,
             by: None,

@@ -193,3 +193,23 @@ fn a_node_that_comes_back_with_a_changed_pipe_goes_on_counting() {
     assert_eq!(sandbox.omne(&["logs", "@last", "d"]).stdout, "", "what it had printed before is gone");
     assert_eq!(sandbox.omne(&["verify", "@last"]).code, 0);
 }
+
+#[test]
+fn a_changed_pipe_gives_its_new_inputs_their_defaults_or_is_refused() {
+    let sandbox = Sandbox::new();
+    let with = |inputs: &str| {
+        format!(
+            "name: p\nversion: 1\ninputs: {{n: {{default: one}}{inputs}}}\nnodes: [{{id: a, bash: 'test -e ok && echo \"$OMNE_INPUT_N ${{OMNE_INPUT_M-unset}}\"'}}]"
+        )
+    };
+    sandbox.file("1.yaml", with("")).file("2.yaml", with(", m: {type: integer, default: 3}"));
+    sandbox.file("3.yaml", with(", m: {required: true}"));
+    assert_eq!(sandbox.omne(&["run", "./1.yaml"]).code, 1);
+    sandbox.file("ok", "");
+    let refused = sandbox.omne(&["resume", "@last", "--pipe", "3.yaml"]);
+    assert!(refused.code == 2 && refused.stderr.contains("the input `m` is required"), "{refused:?}");
+    assert_eq!(sandbox.omne(&["resume", "@last", "--pipe", "2.yaml"]).code, 0);
+    assert_eq!(sandbox.capture("a"), "one 3\n");
+    let status = sandbox.omne(&["status", "@last", "--json"]).json();
+    assert_eq!(status["inputs"], serde_json::json!({ "n": "one", "m": 3 }));
+}

@@ -170,6 +170,9 @@ pub struct PipeResumed {
     /// The digest of that definition's bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition_sha256: Option<Digest>,
+    /// The inputs from here on, when they changed with the definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Vec<Input>>,
     /// What happens to each node.
     #[serde(default)]
     pub plan: Vec<PlanStep>,

@@ -115,6 +115,7 @@ fn a_plan_gives_its_reasons_and_resumes_are_counted() {
         resume,
         definition: None,
         definition_sha256: None,
+        inputs: None,
         plan: vec![PlanStep { node_id: id("a"), action: PlanAction::Run, why: why.into() }],
         host: None,
         by: None,

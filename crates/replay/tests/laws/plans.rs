@@ -42,21 +42,21 @@ fn what_was_blocked_runs_when_its_blocker_runs_again() {
 
 #[test]
 fn from_takes_all_below_it_along() {
-    let request = Request { from: vec!["a".into()], pipe: None, commands: omne_pipe::Commands::new() };
+    let request = Request { from: vec!["a".into()], ..Request::default() };
     insta::assert_snapshot!(picture(plan(&half().state, &request).unwrap()), @r"
     a rerun: asked for by `--from`
     b rerun: it depends on `a`, named by `--from`
     c run: it depends on `a`, named by `--from`
     s run: it depends on `a`, named by `--from`
     ");
-    let request = Request { from: vec!["z".into()], pipe: None, commands: omne_pipe::Commands::new() };
+    let request = Request { from: vec!["z".into()], ..Request::default() };
     assert_eq!(plan(&half().state, &request), Err(PlanError::UnknownNode("z".into())));
 }
 
 #[test]
 fn a_changed_pipe_reruns_what_changed_and_what_depends_on_it() {
     let changed = pipe(&NODES.replace("echo a", "echo A").replace("1 > 2", "2 > 1"));
-    let request = Request { from: vec![], pipe: Some(&changed), commands: omne_pipe::Commands::new() };
+    let request = Request { pipe: Some(&changed), ..Request::default() };
     insta::assert_snapshot!(picture(plan(&half().state, &request).unwrap()), @r"
     a rerun: `bash` changed
     b rerun: it was cut off
@@ -64,7 +64,7 @@ fn a_changed_pipe_reruns_what_changed_and_what_depends_on_it() {
     s run: `a` runs again, so it is decided anew
     ");
     let renamed = pipe(&NODES.replace("id: a", "id: x").replace("[a]", "[x]"));
-    let request = Request { from: vec![], pipe: Some(&renamed), commands: omne_pipe::Commands::new() };
+    let request = Request { pipe: Some(&renamed), ..Request::default() };
     assert!(
         picture(plan(&half().state, &request).unwrap()).starts_with("x run: it is new in the changed pipe")
     );
@@ -73,7 +73,7 @@ fn a_changed_pipe_reruns_what_changed_and_what_depends_on_it() {
 #[test]
 fn a_pipe_that_changed_only_its_limits_keeps_what_completed() {
     let changed = pipe(&NODES.replace("bash: echo a", "bash: echo a, timeout: 5, retry: {max: 1}"));
-    let request = Request { from: vec![], pipe: Some(&changed), commands: omne_pipe::Commands::new() };
+    let request = Request { pipe: Some(&changed), ..Request::default() };
     assert!(picture(plan(&half().state, &request).unwrap()).starts_with("a keep: it completed"));
 }
 

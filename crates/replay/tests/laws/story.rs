@@ -110,6 +110,7 @@ impl Story {
             resume,
             definition: None,
             definition_sha256: None,
+            inputs: None,
             plan,
             host: Some(host()),
             by: Some("somebody".into()),
