@@ -381,6 +381,14 @@ impl RunState {
     pub fn pipe(&self) -> Option<&Arc<Pipe>> {
         self.pipe.as_ref()
     }
+    /// Where a node stands as people see it: one that was answered after its run had ended waits for a resume.
+    pub fn standing(&self, record: &NodeRecord) -> NodePhase {
+        let is_over = !matches!(self.phase, RunPhase::Unborn | RunPhase::Running);
+        match record.phase {
+            NodePhase::Running if is_over => NodePhase::Waiting,
+            phase => phase,
+        }
+    }
     /// The processes of nodes that have not ended, and when each was started.
     pub fn processes(&self) -> impl Iterator<Item = (u32, Timestamp)> {
         self.processes.values().copied()

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
-use crate::state::{Gate, NodeRecord, RunState};
+use crate::state::{Gate, NodePhase, NodeRecord, RunState};
 
 /// A run.
 #[derive(Debug, Serialize)]
@@ -105,7 +105,10 @@ pub struct ErrorView<'a> {
 impl RunState {
     /// The run with its nodes.
     pub fn view(&self) -> RunView<'_> {
-        let nodes = self.nodes().map(|(id, kind, record)| NodeView::new(id.as_str(), kind, record)).collect();
+        let nodes = self.nodes();
+        let nodes =
+            nodes.map(|(id, kind, record)| NodeView::new(id.as_str(), kind, record, self.standing(record)));
+        let nodes = nodes.collect();
         RunView { nodes: Some(nodes), ..self.summary() }
     }
 
@@ -130,13 +133,13 @@ impl RunState {
 }
 
 impl<'a> NodeView<'a> {
-    fn new(id: &'a str, kind: NodeKind, record: &'a NodeRecord) -> Self {
+    fn new(id: &'a str, kind: NodeKind, record: &'a NodeRecord, standing: NodePhase) -> Self {
         let rare = record.rare.as_deref();
         let error = record.error().map(|error| ErrorView { error, message: record.message() });
         Self {
             id,
             kind,
-            state: record.phase.as_str(),
+            state: standing.as_str(),
             attempt: record.attempt,
             error,
             exit_code: record.exit_code,

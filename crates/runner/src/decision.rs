@@ -239,5 +239,11 @@ fn leave(run: &RunDir, answer: &Answer, owner: u32) -> Result<NodeId, RunError> 
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+    if fs::remove_file(&path).is_ok() {
+        // Left there, it would look like a decision, and be lost with its runner.
+        let late =
+            format!("its runner, process {owner}, did not take the answer; give it again when that goes on");
+        return Err(RunError::System(late, Some(io::ErrorKind::TimedOut.into())));
+    }
     Ok(event.node_id)
 }

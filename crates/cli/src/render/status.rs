@@ -113,7 +113,7 @@ fn write_status(
     let mut rows = vec![["NODE", "STATE", "TOOK", "TRY", ""].map(SmolStr::new_static)];
     let mut states = Vec::new();
     for (id, _, record) in state.nodes() {
-        let mut word = record.phase.as_str();
+        let mut word = state.standing(record).as_str();
         if shown == "interrupted" && record.phase == NodePhase::Running {
             word = "interrupted";
         }
@@ -134,6 +134,11 @@ fn write_status(
             let options = gate.options.join(", ");
             format!("asks: {} ({options})", gate.prompt.as_deref().unwrap_or_default())
         });
+        let answered = record.gate().filter(|_| word == "waiting").and_then(|gate| {
+            let by = gate.by.as_deref().unwrap_or("somebody");
+            gate.decision().map(|_| format!("{} by {by}; `omne resume` goes on", gate.state))
+        });
+        let error = error.or(answered);
         let reason = error.or_else(|| rare.and_then(|rare| rare.reason.clone()));
         let note = [reason, asks, round, denied, cost].into_iter().flatten().collect::<Vec<_>>().join(" · ");
         let attempt = Some(record.attempt).filter(|attempt| *attempt > 0);

@@ -127,6 +127,19 @@ fn a_question_that_waits_too_long_is_answered_by_its_default() {
     assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
     assert_eq!(sandbox.states(), "aborted: a failed(gate_failed), b blocked, c completed");
     assert!(sandbox.node("a")["error"]["message"].as_str().unwrap().contains("nobody answered in time"));
+    let decided = sandbox.events(&["gate.decided"]);
+    assert_eq!((decided.len(), &decided[0]["by"]), (1, &serde_json::json!("ask_timeout")));
+    assert_eq!(sandbox.omne(&["verify", "@last"]).code, 0);
+}
+
+#[test]
+fn a_node_that_was_answered_when_nobody_ran_it_waits_for_a_resume() {
+    let sandbox = asking();
+    sandbox.omne(&["run", "p"]);
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.states(), "parked: a waiting, b pending, c completed");
+    let status = sandbox.omne(&["status", "@last"]).stdout;
+    assert!(status.contains("approved by ") && status.contains("`omne resume` goes on"), "{status}");
 }
 
 #[test]

@@ -43,11 +43,19 @@ impl RunState {
 
     pub(super) fn gate_decided(&mut self, decided: &GateDecided) -> Result<(), Violation> {
         let place = self.place(&decided.node_id)?;
-        if self.nodes[place].phase != NodePhase::Waiting {
-            return Err(Violation::NotRunning { node: decided.node_id.clone(), event: "gate.decided" });
+        let record = &mut self.nodes[place];
+        // A node that a resume goes on with asks again, unless it had asked too long ago.
+        let stands_there = record.phase == NodePhase::Pending
+            && record.goes_on
+            && record.gate().is_some_and(Gate::is_waiting);
+        match record.phase {
+            NodePhase::Waiting => {
+                record.phase = NodePhase::Running;
+                self.running += 1;
+            }
+            _ if stands_there => {}
+            _ => return Err(Violation::NotRunning { node: decided.node_id.clone(), event: "gate.decided" }),
         }
-        self.nodes[place].phase = NodePhase::Running;
-        self.running += 1;
         self.nodes[place].rare().gate = Some(Gate {
             gate: decided.gate.clone(),
             state: if decided.approved { "approved" } else { "rejected" },

@@ -26,12 +26,19 @@ impl Run<'_> {
             by: gate.by.clone().unwrap_or_default(),
             comment: gate.comment.clone(),
         });
-        let waited = || Some(self.clock.now().since(gate.since?));
-        let is_late = self.ask_timeout.is_some_and(|limit| waited().is_some_and(|waited| waited >= limit));
-        let late = || decision::of(&decision::expired(&self.state.pipe()?.node(node).id, gate)).into();
-        let decision = decision.or_else(|| if is_late { late() } else { None });
+        let late = || self.late_answer(node).map(|answer| decision::of(&answer));
+        let decision = decision.or_else(late);
         let asker = Asker::of(&gate.gate);
         (gate.is_waiting() || decision.is_some()).then_some(AtGate { asker, question, decision })
+    }
+
+    /// What counts as the answer for a node that a resume goes on with, if it had asked too long ago.
+    pub(super) fn late_answer(&self, node: NodeIx) -> Option<GateDecided> {
+        let record = self.state.node(node);
+        let gate = record.gate().filter(|gate| record.goes_on && gate.is_waiting())?;
+        let waited = self.clock.now().since(gate.since?);
+        let is_late = self.ask_timeout.is_some_and(|limit| waited >= limit);
+        is_late.then(|| Some(decision::expired(&self.state.pipe()?.node(node).id, gate)))?
     }
 
     /// People have answered a node. An answer that comes too late is none.

@@ -94,6 +94,9 @@ impl Run<'_> {
         let Some(pipe) = self.state.pipe().cloned() else { return Ok(None) };
         let mut ask = None;
         let mut digest = None;
+        if let Some(answer) = self.late_answer(node) {
+            self.record(queues, answer.into())?;
+        }
         let at_gate = self.at_gate(node);
         if let Some(template) = self.roster.prompt(pipe.node(node)) {
             let bindings = match self.bindings(template) {

@@ -149,10 +149,16 @@ impl Judge {
             }
             Event::GateDecided(decided) => {
                 let place = self.place(&decided.node_id)?;
-                if self.nodes[place].stand != Stand::Asks {
+                let record = &mut self.nodes[place];
+                if record.stand == Stand::Open && decided.by == "ask_timeout" && record.gate == *decided.gate
+                {
+                    // It had asked before the resume, too long ago.
+                    return Ok(());
+                }
+                if record.stand != Stand::Asks {
                     return Err("people answer what was asked");
                 }
-                self.nodes[place].stand = if self.has_ended { Stand::Answered } else { Stand::Runs };
+                record.stand = if self.has_ended { Stand::Answered } else { Stand::Runs };
             }
             Event::NodeSpawned(event) => drop(self.running(&event.node_id)?),
             Event::IterationStarted(event) => drop(self.running(&event.node_id)?),
