@@ -178,7 +178,9 @@ fn advice(error: &RunError) -> Option<String> {
         }
         RunError::Damaged { .. } => "`omne verify` tells everything that is wrong with it".to_owned(),
         RunError::Plan(omne_replay::PlanError::UnknownNode(_)) => "`omne graph` shows the nodes".to_owned(),
-        RunError::Plan(omne_replay::PlanError::NoDefinition) | RunError::NeverBegan(_) => {
+        RunError::Plan(omne_replay::PlanError::NoDefinition)
+        | RunError::NeverBegan(_)
+        | RunError::LogGone { .. } => {
             "start anew with `omne run`".to_owned()
         }
         RunError::Settings(_) => {

@@ -293,6 +293,22 @@ pub(crate) fn jobs(options: &Options, pipe: &Pipe) -> usize {
     options.jobs.or(from_files).unwrap_or_else(processors).max(1)
 }
 
+/// Whether a run could begin, as far as that can be told without its agents' programs and secrets.
+///
+/// # Errors
+/// What [`begin`] would tell.
+pub fn rehearse(
+    volume: &Volume,
+    pipe: &Pipe,
+    workspace: Option<WorkspaceMode>,
+    options: &Options,
+) -> Result<(), RunError> {
+    Roster::new(pipe, volume, options, Programs::Played, &|_| true)?;
+    Config::load(&volume.place("hooks.toml"))?;
+    workspace::choose(volume, workspace.or(pipe.workspace()))?;
+    Ok(())
+}
+
 /// Inputs as an event has them.
 pub(crate) fn recorded(inputs: &Values) -> Vec<Input> {
     inputs.iter().map(|(key, value)| Input { key: key.clone(), value: value.clone() }).collect()

@@ -118,6 +118,10 @@ fn end_here(
         .filter(|(_, _, record)| matches!(record.phase, NodePhase::Running | NodePhase::Waiting))
         .map(|(id, _, record)| (id.clone(), record.attempt, record.started_at))
         .collect();
+    let message = match state.phase() {
+        RunPhase::Parked => "the run was cancelled while it was parked",
+        _ => "the run was cancelled after its runner had died",
+    };
     let mut record = |event| -> Result<(), RunError> {
         let record = log.append(clock.now(), event)?;
         state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))
@@ -127,7 +131,7 @@ fn end_here(
             node_id,
             attempt,
             error: ErrorKind::Cancelled.into(),
-            message: Some("the run was cancelled after its runner had died".into()),
+            message: Some(message.into()),
             exit_code: None,
             signal: None,
             duration_ms: started_at.map_or(0, |at| milliseconds(clock.now().since(at))),

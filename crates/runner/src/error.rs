@@ -57,6 +57,14 @@ pub enum RunError {
         /// Where and how.
         source: FoldError,
     },
+    /// Somebody has removed the log.
+    #[error("the log of `{run}` is gone: there is no `{}`", path.display())]
+    LogGone {
+        /// The run.
+        run: String,
+        /// Where the log was.
+        path: std::path::PathBuf,
+    },
     /// Its runner came to its end before the first event.
     #[error("the run `{0}` never began: its runner ended before it could record anything")]
     NeverBegan(String),
@@ -148,7 +156,7 @@ impl RunError {
             RunError::Decision(crate::decision::DecisionError::NoNode(_)) => Class::NotFound,
             RunError::Decision(_) => Class::Input,
             RunError::AgentMissing { .. } => Class::Missing,
-            RunError::Recording(_) | RunError::NeverBegan(_) => Class::NotFound,
+            RunError::Recording(_) | RunError::NeverBegan(_) | RunError::LogGone { .. } => Class::NotFound,
             RunError::Volume(error) => error.class(),
             RunError::Open(OpenError::Owned { .. }) => Class::Owned,
             RunError::Open(OpenError::Io { .. })

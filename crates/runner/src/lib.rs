@@ -23,7 +23,7 @@ mod workspace;
 
 pub use agents::find as agent_program;
 pub use anchor::anchored_head;
-pub use begin::{Beginning, NewRun, Options, begin, execute};
+pub use begin::{Beginning, NewRun, Options, begin, execute, rehearse};
 pub use cancel::{Cancelled, cancel};
 pub use case::{Case, CaseError, Played};
 pub use decision::{Answer, Decided, DecisionError, approves, decide};

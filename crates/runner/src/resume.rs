@@ -4,13 +4,15 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use omne_events::{
     Chain, IdGen, LockedLog, LogReader, LogWriter, NodeId, OpenError, PipeResumed, PlanAction, PlanStep,
-    Tail, Timestamp,
+    ReadError, Tail, Timestamp,
 };
 use omne_exec::run_mark;
 use omne_hooks::Config;
 use omne_pipe::{Node, Pipe, Values};
 use omne_process::{Started, end_marked};
-use omne_replay::{FoldError, NodePhase, PlanError, Request, RunPhase, RunState, Terms, fold, plan, verify};
+use omne_replay::{
+    FoldError, NodePhase, PlanError, Report, Request, RunPhase, RunState, Terms, plan, verify,
+};
 
 use crate::{
     Beginning, Options, RunDir, RunError, Volume,
@@ -53,20 +55,9 @@ pub(crate) struct OwnedLog {
 impl OwnedLog {
     /// Owns the log of a run. Nobody goes on with a log that was changed.
     pub(crate) fn take(run: &RunDir) -> Result<(Self, RunState), RunError> {
-        if run.never_began() {
-            return Err(RunError::NeverBegan(run.id.to_string()));
-        }
+        is_there(run)?;
         let log = LockedLog::open(&run.log())?;
-        let damaged = |source| RunError::of_log(&run.id, source);
-        let read = || Ok(verify(&mut log.reader()?, Terms::default())?);
-        let report = read().map_err(damaged)?;
-        if let Some(finding) = report.damage() {
-            let (line, message) = (finding.line, finding.message.clone());
-            return Err(damaged(FoldError::Finding { line, message }));
-        }
-        if report.lines == 0 {
-            return Err(damaged(FoldError::Empty));
-        }
+        let report = check(run, log.reader())?;
         let owned = Self { log, chain: report.chain, length: report.length, tail: report.tail };
         Ok((owned, report.state))
     }
@@ -84,14 +75,40 @@ pub fn look_at(
     from: Vec<String>,
     pipe: Option<Arc<Pipe>>,
 ) -> Result<Resumption, RunError> {
+    is_there(&run)?;
+    match LockedLog::owner(&run.log()) {
+        Ok(Some(owner)) => return Err(OpenError::Owned { path: run.log(), pid: owner.pid }.into()),
+        Ok(None) => {}
+        Err(source) => return Err(OpenError::Io { verb: "open", path: run.log(), source }.into()),
+    }
+    let report = check(&run, LogReader::open(&run.log()))?;
+    Resumption::new(volume, run, report.state, from, pipe)
+}
+
+/// Whether there is a log to go on with.
+fn is_there(run: &RunDir) -> Result<(), RunError> {
     if run.never_began() {
         return Err(RunError::NeverBegan(run.id.to_string()));
     }
-    let folded = LogReader::open(&run.log())
-        .map_err(FoldError::Read)
-        .and_then(|mut reader| fold(RunState::new(), &mut reader, None, &mut |_, _| {}));
-    let folded = folded.map_err(|source| RunError::of_log(&run.id, source))?;
-    Resumption::new(volume, run, folded.state, from, pipe)
+    match run.log().try_exists() {
+        Ok(false) => Err(RunError::LogGone { run: run.id.to_string(), path: run.log() }),
+        _ => Ok(()),
+    }
+}
+
+/// The log by every rule. Nobody goes on with one that was changed.
+fn check(run: &RunDir, reader: Result<LogReader<'_>, ReadError>) -> Result<Report, RunError> {
+    let damaged = |source| RunError::of_log(&run.id, source);
+    let read = || Ok(verify(&mut reader?, Terms::default())?);
+    let report = read().map_err(damaged)?;
+    if let Some(finding) = report.damage() {
+        let (line, message) = (finding.line, finding.message.clone());
+        return Err(damaged(FoldError::Finding { line, message }));
+    }
+    if report.lines == 0 {
+        return Err(damaged(FoldError::Empty));
+    }
+    Ok(report)
 }
 
 /// Owns the log of a run and plans how to go on. Nothing is changed yet.

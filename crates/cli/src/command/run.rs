@@ -9,7 +9,9 @@ use std::{
 
 use omne_events::WorkspaceMode;
 use omne_pipe::{Pipe, Values};
-use omne_runner::{Beginning, Cancelled, NewRun, Options, Outcome, Volume, begin, look_at, take_up};
+use omne_runner::{
+    Beginning, Cancelled, NewRun, Options, Outcome, Volume, begin, look_at, rehearse, take_up,
+};
 use serde_json::Value;
 
 use super::people;
@@ -25,7 +27,14 @@ pub(super) fn run(args: &args::Run, context: &Context) -> Result<ExitCode> {
     let (volume, exists, path) = find_pipe(&args.pipe, context)?;
     let pipe = context.load_pipe(&path, &volume)?;
     let inputs = inputs(args, &pipe)?;
+    let fail_fast = if args.fail_fast { FailFast::Yes } else { FailFast::No };
+    let options = context.options(&volume, args.jobs, fail_fast, args.money.budget)?;
+    let workspace = args.workspace.map(|workspace| match workspace {
+        args::Workspace::Worktree => WorkspaceMode::Worktree,
+        args::Workspace::Root => WorkspaceMode::Root,
+    });
     if args.dry_run {
+        rehearse(&volume, &pipe, workspace, &options)?;
         let plan = if args.show.json {
             format!("{}\n", render::dry_run_json(&pipe))
         } else {
@@ -34,15 +43,9 @@ pub(super) fn run(args: &args::Run, context: &Context) -> Result<ExitCode> {
         std::io::stdout().lock().write_all(plan.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let fail_fast = if args.fail_fast { FailFast::Yes } else { FailFast::No };
-    let options = context.options(&volume, args.jobs, fail_fast, args.money.budget)?;
     if exists == Exists::No {
         make_volume(volume.root())?;
     }
-    let workspace = args.workspace.map(|workspace| match workspace {
-        args::Workspace::Worktree => WorkspaceMode::Worktree,
-        args::Workspace::Root => WorkspaceMode::Root,
-    });
     let recording = match &args.agent_replay {
         Some(run) => Some(omne_runner::recording(&volume.resolve(run)?, omne_exec::Bash::Real)?),
         None => None,
@@ -68,6 +71,8 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
         return Err(Failure::message(Exit::Input, message).help("resume with a version of the same pipe"));
     }
     if args.dry_run {
+        // Bad settings are told now as well.
+        context.options(&volume, args.jobs, FailFast::No, args.money.budget)?;
         let resumption = look_at(&volume, run, args.from.clone(), pipe)?;
         let run = resumption.state().run().map_or("", |run| run.as_str());
         let plan = if args.show.json {

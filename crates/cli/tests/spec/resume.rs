@@ -213,3 +213,26 @@ fn a_changed_pipe_gives_its_new_inputs_their_defaults_or_is_refused() {
     let status = sandbox.omne(&["status", "@last", "--json"]).json();
     assert_eq!(status["inputs"], serde_json::json!({ "n": "one", "m": 3 }));
 }
+
+#[test]
+fn the_plan_for_a_run_that_can_not_be_resumed_is_refused_as_the_resume_is() {
+    let sandbox = half_done();
+    let log = std::fs::read_to_string(sandbox.log()).unwrap();
+    let path = sandbox.log();
+    let codes =
+        || [&["resume", "@last", "--dry-run"][..], &["resume", "@last"]].map(|args| sandbox.omne(args).code);
+    std::fs::write(&path, log.replace("\"seq\":4,", "\"seq\":5,")).unwrap();
+    assert_eq!(codes(), [5, 5]);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(codes(), [3, 3]);
+    // What is left of the run is damaged, and meant to be.
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'touch here; until test -e go; do sleep 0.01; done'}]");
+    let child = sandbox.start(&["run", "p"], "here");
+    let codes =
+        [&["resume", "@last", "--dry-run"][..], &["resume", "@last"]].map(|args| sandbox.omne(args).code);
+    assert_eq!(codes, [4, 4]);
+    sandbox.file("go", "");
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 0);
+}

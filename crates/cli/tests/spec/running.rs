@@ -274,3 +274,18 @@ fn a_node_that_waits_for_another_attempt_when_the_run_ends_has_failed() {
     assert_eq!(sandbox.states(), "aborted: a failed(crash), b blocked");
     assert!(sandbox.omne(&["export", "@last", "--format", "junit"]).stdout.contains("failures=\"1\""));
 }
+
+#[test]
+fn what_a_run_would_be_refused_for_its_plan_is_refused_for() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}]");
+    let dry_run = |args: &[&str]| sandbox.omne(&[&["run", "p", "--dry-run"], args].concat()).code;
+    assert_eq!(dry_run(&[]), 0);
+    assert_eq!(dry_run(&["--workspace", "worktree"]), 2);
+    sandbox.omne(&["run", "p"]);
+    sandbox.file(".omne/omne.toml", "bogus = 1\n");
+    assert_eq!(dry_run(&[]), 2);
+    assert_eq!(sandbox.omne(&["resume", "@last", "--dry-run"]).code, 2);
+    sandbox.file(".omne/omne.toml", "").pipe("agent: nobody\nnodes: [{id: a, prompt: x}]");
+    assert_eq!(dry_run(&[]), 2);
+}
