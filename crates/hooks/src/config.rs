@@ -146,7 +146,7 @@ pub struct HookConfig {
     #[serde(default)]
     pub fail_mode: FailMode,
     /// A glob over `<pipe>/<node>`.
-    #[serde(default = "everywhere")]
+    #[serde(default = "everywhere", deserialize_with = "pattern")]
     pub namespace: String,
     /// Whether it is asked at all.
     #[serde(default = "yes")]
@@ -171,6 +171,15 @@ fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
         return Err(D::Error::custom("`command` has to name a program"));
     }
     Ok(command)
+}
+
+/// A glob that can match something.
+pub(crate) fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let pattern = String::deserialize(deserializer)?;
+    if pattern.is_empty() {
+        return Err(D::Error::custom("an empty pattern matches nothing: leave it out, or write `*`"));
+    }
+    Ok(pattern)
 }
 
 fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -236,9 +245,7 @@ impl Config {
     /// The places of the hooks that are asked about `event` in `namespace`, in the order that they are asked in.
     pub fn chain(&self, event: HookEvent, namespace: &str) -> Vec<usize> {
         let asked = |hook: &HookConfig| {
-            hook.enabled
-                && hook.event == event
-                && glob::matches(hook.namespace.as_bytes(), namespace.as_bytes())
+            hook.enabled && hook.event == event && glob::is_within(&hook.namespace, namespace)
         };
         let mut chain: Vec<usize> =
             self.hooks.iter().enumerate().filter(|(_, hook)| asked(hook)).map(|(place, _)| place).collect();

@@ -78,6 +78,20 @@ pub enum DecodeError {
     },
 }
 
+/// Whether a reply says that it is for another request than the one of this id; it need not say.
+pub(crate) fn answers_another(reply: &[u8], id: Option<&str>) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Reply {
+        #[serde(default)]
+        id: Option<Value>,
+    }
+    serde_json::from_slice::<Reply>(reply).ok().and_then(|reply| reply.id).is_some_and(|said| match said {
+        Value::Null => false,
+        Value::String(said) => Some(said.as_str()) != id,
+        _ => true,
+    })
+}
+
 /// Reads an answer to `event`; nothing at all is one, too.
 ///
 /// # Errors

@@ -27,9 +27,31 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
+/// Whether what happens in `namespace` is meant: `<pipe>/<node>`, or `<pipe>` for what is about a whole run, which
+/// patterns for all nodes of a pipe mean, too.
+pub(crate) fn is_within(pattern: &str, namespace: &str) -> bool {
+    let fits = |text: &[u8]| matches(pattern.as_bytes(), text);
+    fits(namespace.as_bytes()) || (!namespace.contains('/') && fits(format!("{namespace}/").as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{is_within, matches};
+
+    #[test]
+    fn what_is_about_a_run_is_within_all_nodes_of_its_pipe() {
+        for (pattern, namespace, is_meant) in [
+            ("feature/*", "feature/plan", true),
+            ("feature/*", "feature", true),
+            ("feature", "feature", true),
+            ("*", "feature", true),
+            ("feature/plan", "feature", false),
+            ("feature", "feature/plan", false),
+            ("other/*", "feature", false),
+        ] {
+            assert_eq!(is_within(pattern, namespace), is_meant, "{pattern} {namespace}");
+        }
+    }
 
     #[test]
     fn stars_and_question_marks() {

@@ -95,6 +95,8 @@ struct Current {
     hook: usize,
     since: Instant,
     until: Instant,
+    /// The request's id.
+    number: String,
     request: Vec<u8>,
     state: State,
 }
@@ -348,8 +350,9 @@ impl Host {
         };
         let config = &self.config.hooks[hook];
         let until = fire.deadline.min(now + config.timeout);
+        let number = EventId::from_parts(self.clock.now(), RandomIds.random()).to_string();
         let mut request = json!({
-            "id": EventId::from_parts(self.clock.now(), RandomIds.random()).to_string(),
+            "id": number,
             "event": fire.event.as_str(),
             "run_id": fire.subject.run_id,
             "pipe": fire.subject.pipe,
@@ -364,7 +367,7 @@ impl Host {
             Mode::Exec => State::Starting { at: now, failures: 0 },
             Mode::Daemon => State::Daemon,
         };
-        fire.current = Some(Current { hook, since: now, until, request, state });
+        fire.current = Some(Current { hook, since: now, until, number, request, state });
         self.counters[hook].fired += 1;
         if now >= until {
             self.answer(id, Err(("there was no time left to ask it".into(), Timing::Late)), supervisor);

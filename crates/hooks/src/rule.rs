@@ -5,7 +5,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use serde::Deserialize;
 
-use crate::glob;
+use crate::{config::pattern, glob};
 
 /// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -22,12 +22,13 @@ pub enum Effect {
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// A glob over the program's path, or its base name.
+    #[serde(deserialize_with = "pattern")]
     pub program: String,
     /// Texts that all occur among the arguments.
     #[serde(default)]
     pub args_contain: Vec<String>,
     /// A glob over `<pipe>/<node>`.
-    #[serde(default = "everywhere")]
+    #[serde(default = "everywhere", deserialize_with = "pattern")]
     pub namespace: String,
     /// What it does.
     pub effect: Effect,
@@ -53,7 +54,7 @@ impl Rule {
                     .iter()
                     .any(|arg| arg.as_ref().as_bytes().windows(needle.len()).any(|window| window == needle))
         };
-        glob::matches(self.namespace.as_bytes(), namespace.as_bytes())
+        glob::is_within(&self.namespace, namespace)
             && (glob::matches(pattern, path) || glob::matches(pattern, base))
             && self.args_contain.iter().all(contained)
     }

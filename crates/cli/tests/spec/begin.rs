@@ -91,3 +91,22 @@ fn what_follows_a_node_that_fails_before_it_starts_is_asked_about() {
     assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
     assert_eq!(sandbox.states(), "parked: a failed(spawn_failed), b waiting");
 }
+
+#[test]
+fn a_hook_for_all_nodes_of_a_pipe_is_asked_about_its_runs() {
+    let sandbox = hooked("pre_run", r#"echo '{"action":"deny","reason":"closed"}'"#, "namespace = 'p/*'");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert!(!sandbox.path("ran").exists());
+}
+
+#[test]
+fn a_daemon_that_answers_another_request_has_not_answered() {
+    let sandbox = hooked(
+        "pre_node",
+        r#"while read -r line; do echo '{"id":"01m824rxdgyqbx3sndwh978c3g","action":"allow"}'; done"#,
+        "mode = 'daemon'\nfail_mode = 'closed'",
+    );
+    let run = sandbox.omne(&["run", "p"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(sandbox.node("a")["error"]["message"].to_string().contains("answered another request"));
+}

@@ -2,7 +2,11 @@
 
 use rustix::process::Signal;
 
-use crate::sandbox::{Sandbox, with_filters};
+use crate::{
+    agents::has_arg,
+    hooks::hooked,
+    sandbox::{Sandbox, with_filters},
+};
 
 /// A node whose gate asks, one after it, and one beside it.
 fn asking() -> Sandbox {
@@ -173,4 +177,33 @@ fn an_answer_after_the_end_began_starts_nothing() {
     assert!(!sandbox.path("b").exists());
     assert_ne!(sandbox.omne(&["approve", "@last", "a", "--option", "reject"]).code, 0);
     assert_eq!(sandbox.omne(&["approve", "@last", "a", "--comment", &"x".repeat(5000)]).code, 2);
+}
+
+#[test]
+fn what_a_hook_changed_of_a_node_is_kept_while_its_round_or_its_gate_waits() {
+    let asks = r#"echo '{"action":"ask_user","prompt":"go on?","options":["yes","no"]}'"#;
+    let changes = r#"echo '{"action":"modify","delta":{"env":{"K":"hooked"}"#;
+    let two = |asking: &str, delta: &str| {
+        let sandbox = hooked(asking, asks, "");
+        sandbox.executable("change.sh", format!("#!/bin/sh\n{changes}{delta}}}}}'\n"));
+        let hooks = sandbox.read(".omne/hooks.toml");
+        let more = "[[hook]]\nevent = 'pre_node'\ncommand = './change.sh'\nnamespace = '*/a'\n";
+        sandbox.file(".omne/hooks.toml", hooks + more);
+        sandbox
+    };
+    let ends_well = |sandbox: &Sandbox| {
+        assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+        assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+        let resume = sandbox.omne(&["resume", "@last"]);
+        assert_eq!(resume.code, 0, "{resume:?}");
+    };
+    let sandbox = two("pre_iteration", r#","model":"mm""#);
+    sandbox.pipe("nodes: [{id: a, loop: {prompt: x, until: DONE}}]").agent("a", "init\nsay DONE\nresult");
+    ends_well(&sandbox);
+    let calls = sandbox.calls("a");
+    assert!(calls.len() == 1 && has_arg(&calls[0], ["--model", "mm"]), "{calls:?}");
+    let sandbox = two("pre_gate", "");
+    sandbox.pipe("nodes: [{id: a, bash: 'true', gate: ok}]").gate("ok", "echo $K > at-gate");
+    ends_well(&sandbox);
+    assert_eq!(sandbox.read("at-gate"), "hooked\n");
 }

@@ -20,6 +20,8 @@ pub(super) struct Active {
     pub(super) asked_by_rule: bool,
     /// The round that people have said may begin.
     pub(super) approved_round: Option<(u32, serde_json::Map<String, serde_json::Value>)>,
+    /// What hooks changed of it before it began.
+    pub(super) changes: Option<Box<serde_json::Map<String, serde_json::Value>>>,
     /// How long it may take.
     pub(super) limit: Duration,
     pub(super) deadline: Instant,
@@ -43,7 +45,7 @@ pub(super) enum Stage {
 impl Active {
     /// An attempt whose time begins now.
     pub(super) fn new(attempt: Attempt, node: &Node, stage: Stage) -> Self {
-        let Attempt { mut env, extra_env, timeout, approved_round, .. } = attempt;
+        let Attempt { mut env, extra_env, timeout, approved_round, changes, .. } = attempt;
         let asked_by_rule = false;
         env.retain(|(name, _)| !extra_env.iter().any(|(other, _)| other == name));
         let since = Instant::now();
@@ -56,6 +58,7 @@ impl Active {
             since,
             asked_by_rule,
             approved_round,
+            changes: (!changes.is_empty()).then(|| Box::new(changes)),
             limit,
             deadline: since + limit,
             heard: since,

@@ -8,7 +8,7 @@ use omne_hooks::Question;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Active, LocalExecutor, Stage};
+use super::{Active, LocalExecutor, Stage, hooked::change};
 use crate::{
     agent::{Start, write_whole},
     node::verdict::{self, Failure},
@@ -41,6 +41,9 @@ struct Kept {
     completed: Option<NodeCompleted>,
     #[serde(default)]
     delta: Map<String, Value>,
+    /// What hooks had changed of the attempt before, if it is its round or its gate that was asked about.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    changes: Map<String, Value>,
 }
 
 /// The file in which it is kept.
@@ -84,9 +87,15 @@ impl LocalExecutor {
                 Step::Node(_) | Step::Iteration(_) => None,
             },
             delta: delta.clone(),
+            changes: match &step {
+                Step::Node(_) => Map::new(),
+                Step::Iteration(round) => round.0.changes.as_deref().cloned().unwrap_or_default(),
+                Step::Gate(gate) => gate.0.changes.as_deref().cloned().unwrap_or_default(),
+            },
         };
         if let Some(secrets) = &self.secrets {
-            kept.delta.values_mut().for_each(|value| secrets.hide_in_json(value));
+            let kept = kept.delta.values_mut().chain(kept.changes.values_mut());
+            kept.for_each(|value| secrets.hide_in_json(value));
         }
         let written = serde_json::to_vec(&kept)
             .map_err(std::io::Error::from)
@@ -173,15 +182,16 @@ impl LocalExecutor {
             .ok()
             .and_then(|file| serde_json::from_reader(std::io::BufReader::new(file)).ok())
             .unwrap_or_default();
-        let Kept { iteration, completed, mut delta } = kept;
+        let Kept { iteration, completed, mut delta, changes } = kept;
         let step = match completed {
             Some(mut completed) => {
                 completed.attempt = attempt.number;
+                change(&mut attempt, node, &changes)?;
                 Step::Gate(Box::new((Active::new(attempt, node, Stage::Script), completed)))
             }
             None => {
                 if let Some(iteration) = iteration {
-                    attempt.approved_round = Some((iteration, std::mem::take(&mut delta)));
+                    attempt.approved_round = Some((iteration, std::mem::replace(&mut delta, changes)));
                 }
                 Step::Node(Box::new(attempt))
             }

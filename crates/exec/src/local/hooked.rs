@@ -277,27 +277,7 @@ impl LocalExecutor {
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), Failure> {
         let node = self.pipe.node(attempt.node);
-        for (key, value) in &delta {
-            match (key.as_str(), &mut attempt.ask) {
-                ("env", _) => {
-                    let env = value.as_object().into_iter().flatten();
-                    attempt.extra_env.extend(
-                        env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))),
-                    );
-                }
-                ("timeout", _) => attempt.timeout = value.as_u64().map(Duration::from_secs),
-                ("prompt", Some(ask)) => ask.literal = value.as_str().map(str::to_owned),
-                ("model", Some(ask)) => ask.model = value.as_str().map(Into::into),
-                ("allowed_tools", Some(ask)) => {
-                    let tools = value.as_array().into_iter().flatten();
-                    ask.tools = Some(tools.filter_map(|tool| tool.as_str().map(Into::into)).collect());
-                }
-                (key, _) => {
-                    let message = format!("a hook changed `{key}` of `{}`, which has none", node.id);
-                    return Err(Failure::new(ErrorKind::Denied, message));
-                }
-            }
-        }
+        change(&mut attempt, node, &delta)?;
         attempt.approved.get_or_insert_default();
         attempt.changes.extend(delta);
         self.begin(attempt, emitted)
@@ -425,4 +405,30 @@ const MOST_TOLD: usize = 256;
 /// A failure of a node that a rule forbids to start.
 pub(super) fn forbidden(why: String) -> Failure {
     Failure::new(ErrorKind::Denied, why)
+}
+
+/// Changes an attempt as hooks want it.
+pub(super) fn change(attempt: &mut Attempt, node: &Node, delta: &Map<String, Value>) -> Result<(), Failure> {
+    for (key, value) in delta {
+        match (key.as_str(), &mut attempt.ask) {
+            ("env", _) => {
+                let env = value.as_object().into_iter().flatten();
+                attempt
+                    .extra_env
+                    .extend(env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))));
+            }
+            ("timeout", _) => attempt.timeout = value.as_u64().map(Duration::from_secs),
+            ("prompt", Some(ask)) => ask.literal = value.as_str().map(str::to_owned),
+            ("model", Some(ask)) => ask.model = value.as_str().map(Into::into),
+            ("allowed_tools", Some(ask)) => {
+                let tools = value.as_array().into_iter().flatten();
+                ask.tools = Some(tools.filter_map(|tool| tool.as_str().map(Into::into)).collect());
+            }
+            (key, _) => {
+                let message = format!("a hook changed `{key}` of `{}`, which has none", node.id);
+                return Err(Failure::new(ErrorKind::Denied, message));
+            }
+        }
+    }
+    Ok(())
 }
