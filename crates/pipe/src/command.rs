@@ -40,6 +40,13 @@ impl Command {
             }
             None => serde_json::Value::Null,
         };
+        if !matches!(fields, serde_json::Value::Object(_) | serde_json::Value::Null) {
+            return Err(
+                "what stands between its two lines `---` is no map: front matter has keys, such as `model`, \
+                        and a text that begins with a rule needs something before it"
+                    .into(),
+            );
+        }
         let field = |names: [&str; 2]| names.into_iter().find_map(|name| fields.get(name));
         let allowed_tools = match field(["allowed_tools", "allowed-tools"]) {
             None | Some(serde_json::Value::Null) => None,
@@ -149,6 +156,7 @@ mod tests {
         let wrong = |bytes: &[u8]| Command::parse(bytes).unwrap_err();
         assert!(wrong(b"---\nmodel: x\n").contains("does not end"));
         assert!(wrong(b"---\nmodel: [x]\n---\ny").contains("`model`"));
+        assert!(wrong(b"---\n\nIt begins with a rule.\n\n---\nmore").contains("no map"));
         assert!(wrong(b"---\nmodel: x\n---\n \n").contains("no text"));
         assert!(wrong(b"\xff").contains("UTF-8"));
         assert!(

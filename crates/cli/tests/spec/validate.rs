@@ -76,3 +76,40 @@ fn schemas_completions_and_the_manual_are_printed() {
     assert!(sandbox.omne(&["completions", "bash"]).stdout.contains("_omne"));
     assert!(sandbox.omne(&["man"]).stdout.contains(".TH omne"));
 }
+
+#[test]
+fn a_node_without_a_usable_id_is_checked_all_the_same() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: b/c, bash: 'true', when: 'inputs.nope == 1'}]");
+    let faults = sandbox.omne(&["validate", "p"]).stderr + &sandbox.omne(&["validate", "p"]).stdout;
+    assert!(faults.contains("E0107") && faults.contains("the pipe has no input `nope`"), "{faults}");
+}
+
+#[test]
+fn what_a_process_or_an_event_can_not_hold_is_a_fault_of_the_pipe() {
+    let sandbox = Sandbox::new();
+    let nul = "\"a\\0b\"";
+    let long = "m".repeat(300);
+    for (before, node) in [
+        (format!("env: {{X: {nul}}}\n"), "bash: 'true'".to_owned()),
+        (String::new(), format!("bash: {nul}")),
+        (String::new(), format!("bash: 'true', cwd: {nul}")),
+        (String::new(), format!("prompt: x, agent_args: [{nul}]")),
+        (String::new(), format!("prompt: x, model: {long}")),
+        (format!("default_model: {long}\n"), "prompt: x".to_owned()),
+    ] {
+        sandbox.pipe(&format!("{before}nodes: [{{id: a, {node}}}]"));
+        assert_eq!(sandbox.omne(&["validate", "p"]).code, 2, "{before}{node}");
+    }
+}
+
+#[test]
+fn inputs_from_a_file_are_taken_whole_or_not_at_all() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("inputs: {s: {}, t: {default: x}}\nnodes: [{id: a, bash: 'true'}]");
+    let code =
+        |text: String| sandbox.file("in.yaml", text).omne(&["run", "p", "-q", "--inputs", "in.yaml"]).code;
+    assert_eq!(code("s: first\n".into()), 0);
+    assert_eq!(code(format!("s: first\n{}t: last\n", format!("# {}\n", "c".repeat(1021)).repeat(16_400))), 2);
+    assert_eq!(code("s: first\ns: second\n".into()), 2);
+}

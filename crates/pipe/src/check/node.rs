@@ -87,10 +87,10 @@ pub(super) fn read(
     };
     let timeout = fields.duration("timeout", faults).unwrap_or(DEFAULT_TIMEOUT);
     let always = fields.boolean("always", faults).unwrap_or(false);
-    let id = id?;
     drafts.ids_at[node.place()] = id_at;
     drafts.conditions_at.extend(when.map(|text| (node, text.at)));
     drafts.uses.extend(names.into_iter().map(|name| (node, name)));
+    let id = id?;
     // The fault of a missing body is reported; later checks only need something that stands for it.
     let body = body.unwrap_or_else(|| Body::Bash("".into()));
     Some(Node { id, body, trigger_rule, timeout, always, extras: extras.boxed() })
