@@ -103,3 +103,17 @@ fn a_run_killed_at_any_moment_is_resumed_to_the_same_end() {
         1
     );
 }
+
+#[test]
+fn a_second_signal_waits_for_no_hook() {
+    let sandbox = crate::hooks::hooked("post_run", "touch told; sleep 60", "timeout_ms = 30000");
+    sandbox.pipe("nodes: [{id: a, bash: 'touch here; sleep 60'}]");
+    let child = sandbox.start(&["run", "p"], "here");
+    sandbox.signal(&child, rustix::process::Signal::INT);
+    sandbox.wait_for("told");
+    sandbox.signal(&child, rustix::process::Signal::INT);
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
+    // Had it been waited for, it would have been told of as late.
+    assert_eq!(sandbox.events(&["hook.decided"]).len(), 0);
+    assert_eq!(sandbox.states(), "interrupted: a failed(interrupted)");
+}

@@ -340,8 +340,6 @@ impl LocalExecutor {
         let is_asked = |this: &Self| this.pending.values().any(|pending| matches!(pending, Pending::Run));
         while is_asked(self) && self.ending.is_none() {
             self.turn(None, emitted)?;
-            let ends =
-                |emitted: &Emitted| matches!(emitted, Emitted::Signal(Signal::Interrupt | Signal::Terminate));
             if emitted.iter().any(ends) {
                 break;
             }
@@ -364,7 +362,7 @@ impl LocalExecutor {
         self.wait_for_hooks(HookEvent::PostRun.deadline(), emitted)
     }
 
-    /// Waits until no hook is being told anything, at most so long.
+    /// Waits until no hook is being told anything, at most so long, and not when somebody wants an end.
     pub(super) fn wait_for_hooks(
         &mut self,
         most: Duration,
@@ -373,6 +371,9 @@ impl LocalExecutor {
         let until = Instant::now() + most;
         while self.hooks.as_ref().is_some_and(|host| host.pending() > 0) && Instant::now() < until {
             self.turn(Some(until.saturating_duration_since(Instant::now())), emitted)?;
+            if emitted.iter().any(ends) {
+                break;
+            }
         }
         Ok(())
     }
@@ -397,6 +398,11 @@ impl LocalExecutor {
             self.pending.insert(id, Pending::Nothing);
         }
     }
+}
+
+/// Whether it is a signal that asks for the end of the run.
+fn ends(emitted: &Emitted) -> bool {
+    matches!(emitted, Emitted::Signal(Signal::Interrupt | Signal::Terminate))
 }
 
 /// How many observations may be under way; further ones are not made, and counted.
