@@ -151,9 +151,15 @@ impl Observer for Progress {
         }
         if self.json {
             let mut stdout = std::io::stdout().lock();
-            // Whoever read the events is gone; the run itself goes on, and its log has them.
-            if stdout.write_all(lines).and_then(|()| stdout.flush()).is_err() {
+            let shown = stdout.write_all(lines).and_then(|()| stdout.flush());
+            drop(stdout);
+            if let Err(error) = shown {
+                // The run itself goes on, and its log has them.
                 self.json = false;
+                // Whoever read them and is gone has seen enough.
+                if error.kind() != std::io::ErrorKind::BrokenPipe {
+                    self.warn(&format!("the events can not be printed any more ({error}); the log has them"));
+                }
             }
         }
         match &mut self.display {

@@ -117,3 +117,15 @@ fn a_second_signal_waits_for_no_hook() {
     assert_eq!(sandbox.events(&["hook.decided"]).len(), 0);
     assert_eq!(sandbox.states(), "interrupted: a failed(interrupted)");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn events_that_can_not_be_printed_are_missed_aloud_and_stop_no_run() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}]");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let run = sandbox.command(&["run", "p", "--json"]).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("the events can not be printed any more"), "{said}");
+    assert_eq!(sandbox.states(), "completed: a completed");
+}
