@@ -138,6 +138,7 @@ impl Run<'_> {
             _ => self.log.flush()?,
         }
         self.observer.wrote(&[first], self.log.last_batch(), &self.state);
+        self.execute.appended(self.log.last_batch());
         let Some(pipe) = self.state.pipe().cloned() else {
             return Err(RunError::Plan(omne_replay::PlanError::NoDefinition));
         };

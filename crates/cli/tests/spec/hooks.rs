@@ -260,7 +260,9 @@ fn each_event_is_told_to_whoever_looks_on_and_not_logged() {
     );
     assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
     assert_eq!(decisions(&sandbox), [""; 0]);
-    assert!(sandbox.read("told").contains(r#""type":"node.completed""#));
+    let told = sandbox.read("told");
+    assert!(told.lines().next().unwrap().contains(r#""type":"pipe.started""#), "{told}");
+    assert!(told.contains(r#""type":"node.completed""#));
 }
 
 #[test]
