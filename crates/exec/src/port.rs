@@ -188,6 +188,9 @@ pub trait Execute {
     /// When no attempt can be brought to an end any more.
     fn wait(&mut self, timeout: Option<Duration>, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError>;
 
-    /// The first `most` bytes of what a node printed, and the digest of all of it.
-    fn capture(&self, node: NodeIx, most: usize) -> (Vec<u8>, Digest);
+    /// The first `most` bytes of what a node printed.
+    fn capture(&self, node: NodeIx, most: usize) -> Vec<u8>;
+
+    /// The digest of all that a node printed, as it can be read now.
+    fn capture_digest(&self, node: NodeIx) -> Digest;
 }

@@ -1,7 +1,7 @@
 //! Prompts and `when` conditions: minijinja, with the names they use known
 //! beforehand. Rendering is bounded in steps, so that no template hangs a run.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{borrow::Cow, collections::BTreeMap, sync::LazyLock};
 
 use minijinja::{Environment, UndefinedBehavior};
 use omne_events::Outputs;
@@ -128,9 +128,12 @@ impl Template {
         }
         // Each expression is looked through once, but where it is not closed, that is all that follows.
         let mut left = MOST_LOOKED_AT.max(10 * source.len());
+        let templated = without_raw(source);
         for (begin, end) in [("{{", "}}"), ("{%", "%}")] {
-            for part in source.split(begin).skip(1) {
-                shallow(part.split(end).next().unwrap_or_default())?;
+            for part in templated.split(begin).skip(1) {
+                // One that is not closed is read, too, before that is told.
+                let open = || part.split(['}', '%']).next().unwrap_or_default();
+                shallow(part.split_once(end).map_or_else(open, |(inside, _)| inside))?;
             }
             for (at, _) in source.match_indices(begin) {
                 // What ends it may stand in quotes. In a text that is no template, a quote may be none.
@@ -263,9 +266,21 @@ fn shallow(expression: &str) -> Result<(), TemplateError> {
     Ok(())
 }
 
+/// The text without comments, and without what is to stay as it is.
+fn without_raw(source: &str) -> Cow<'_, str> {
+    static PATTERN: LazyLock<regex_lite::Regex> = LazyLock::new(|| {
+        regex_lite::Regex::new(r"(?s)\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}")
+            .unwrap_or_else(|error| unreachable!("{error}"))
+    });
+    match source.contains("{#") || source.contains("raw") {
+        true => PATTERN.replace_all(source, " "),
+        false => Cow::Borrowed(source),
+    }
+}
+
 /// The length up to `end`, if there are at most so many words and signs, each text in quotes as one.
 fn bounded(expression: &str, end: Option<&str>, most: usize) -> Result<usize, TemplateError> {
-    let (mut words, mut in_word) = (0, false);
+    let (mut words, mut in_word, mut signs) = (0, false, 0);
     let mut chars = expression.chars();
     loop {
         let is_over = end.is_some_and(|end| chars.as_str().starts_with(end));
@@ -283,7 +298,12 @@ fn bounded(expression: &str, end: Option<&str>, most: usize) -> Result<usize, Te
                 }
             }
         }
-        if words > most {
+        match c {
+            '-' => signs += 1,
+            c if c.is_whitespace() => {}
+            _ => signs = 0,
+        }
+        if words > most || signs > most / 4 {
             let message = format!("an expression of more than {most} words and signs");
             return Err(TemplateError { message, line: None });
         }
@@ -390,6 +410,17 @@ mod tests {
         let hidden = format!("{{{{ '}}}}' {} }}}}", "+1".repeat(100_000));
         assert!(Template::text(&hidden).is_err());
         assert!(Template::text(&"{{ \"".repeat(100_000)).is_err(), "and soon so");
+        let words = "word ".repeat(2500);
+        for text in [
+            format!("Use {{% raw %}}{{{{{{% endraw %}} as it is. {words}"),
+            format!("{{# a comment with {{% in it #}}{words}"),
+            format!("{{% raw %}}\\textbf{{{{a}} b}}{{% endraw %}}\n{}", "-".repeat(120)),
+            format!("{{{{ '{{%' }}}} {words}"),
+        ] {
+            assert!(Template::text(&text).is_ok(), "{}", &text[..40]);
+        }
+        assert!(Template::text(&format!("{{{{ {}1 }}}}", "-".repeat(100_000))).is_err());
+        assert!(Template::text(&format!("{{{{ {}1", "-".repeat(100_000))).is_err());
         let chain = format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(100_000));
         assert!(Template::text(&chain).is_err());
         let list = format!("'x' in ['{}']", "', '".repeat(900));

@@ -228,13 +228,17 @@ pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
     let mut dying: Vec<(Pid, OwnedFd)> = Vec::new();
     loop {
         let kill = Instant::now() >= until;
+        // A descriptor is readable once its process has ended. Numbers of those that have may be others' by now.
+        let ended = |process: &OwnedFd, wait: Duration| {
+            let mut fds = [PollFd::new(process, PollFlags::IN)];
+            poll(&mut fds, Timespec::try_from(wait).ok().as_ref()) == Ok(1)
+        };
+        dying.retain(|(_, process)| !ended(process, Duration::ZERO));
         let mut found = Vec::new();
         for pid in everybody().filter(|pid| !spared.contains(pid)) {
             if dying.iter().any(|(known, _)| *known == pid) {
                 continue;
             }
-            // The descriptor first, the look second: then it is surely the process looked at that gets the signal.
-            let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
             let Some(known) = Known::of(pid) else { continue };
             let began = boot.map(|boot| boot + known.since_boot);
             let is_recorded = |one: &Started| one.pid == pid && began.is_some_and(|began| one.may_be(began));
@@ -244,21 +248,25 @@ pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
             if is_first && is_left && started.iter().any(|one| one.pid == pid) {
                 groups.push(pid);
             }
-            found.push((pid, process, known, is_left));
+            found.push((pid, known, is_left));
         }
         is_first = false;
         let mut left = found.len();
         loop {
             let mut others = Vec::new();
-            for (pid, process, known, is_left) in found {
+            for (pid, known, is_left) in found {
                 let is_kin =
                     groups.contains(&known.group) || dying.iter().any(|(one, _)| *one == known.parent);
-                if is_left || is_kin {
+                if !is_left && !is_kin {
+                    others.push((pid, known, false));
+                    continue;
+                }
+                // The descriptor first, the look second: then it is surely the process looked at that gets the signal.
+                let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+                if Known::of(pid).is_some_and(|now| now.since_boot == known.since_boot) {
                     let _ = pidfd_send_signal(&process, Signal::TERM);
                     dying.push((pid, process));
                     count += 1;
-                } else {
-                    others.push((pid, process, known, false));
                 }
             }
             // A child may stand before its parent.
@@ -267,11 +275,6 @@ pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
             }
             (left, found) = (others.len(), others);
         }
-        // A descriptor is readable once its process has ended.
-        let ended = |process: &OwnedFd, wait: Duration| {
-            let mut fds = [PollFd::new(process, PollFlags::IN)];
-            poll(&mut fds, Timespec::try_from(wait).ok().as_ref()) == Ok(1)
-        };
         dying.retain(|(_, process)| !ended(process, Duration::ZERO));
         let Some((_, first)) = dying.first() else { return count };
         if kill {
@@ -311,6 +314,10 @@ impl Known {
         let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
         let words: Vec<&str> =
             std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace().collect();
+        // One that has ended and that nobody has asked about yet is none any more.
+        if matches!(words.first(), Some(&("Z" | "X"))) {
+            return None;
+        }
         let number = |place: usize| words.get(place)?.parse::<u64>().ok();
         let pid = |place: usize| Pid::from_raw(number(place)?.try_into().ok()?);
         let since_boot = Duration::from_millis(number(19)?.saturating_mul(1000 / TICKS_A_SECOND));

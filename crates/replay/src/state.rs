@@ -381,6 +381,10 @@ impl RunState {
     pub fn pipe(&self) -> Option<&Arc<Pipe>> {
         self.pipe.as_ref()
     }
+    /// Whether a node ended before the runner that is at work took the run up.
+    pub fn ended_before(&self, record: &NodeRecord) -> bool {
+        self.resumes > 0 && record.ended_at <= self.go_since
+    }
     /// Where a node stands as people see it: one that was answered after its run had ended waits for a resume.
     pub fn standing(&self, record: &NodeRecord) -> NodePhase {
         let is_over = !matches!(self.phase, RunPhase::Unborn | RunPhase::Running);

@@ -1,6 +1,7 @@
 //! From a pipe, or a log, to a run under way.
 
 use std::{
+    cell::RefCell,
     ffi::OsString,
     fs, io,
     os::unix::fs::DirBuilderExt,
@@ -267,6 +268,7 @@ fn execute_recorded(
         answers: &answers,
         hooks: &hooks,
         ask_timeout: options.settings.ask_timeout,
+        checked: RefCell::default(),
         roster,
         secrets,
     };
@@ -314,9 +316,13 @@ pub(crate) fn recorded(inputs: &Values) -> Vec<Input> {
     inputs.iter().map(|(key, value)| Input { key: key.clone(), value: value.clone() }).collect()
 }
 
+/// What this machine is called.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 pub(crate) fn host(options: &Options) -> Host {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Host { name, pid: std::process::id(), omne_version: options.omne_version.to_owned() }
+    Host { name: host_name(), pid: std::process::id(), omne_version: options.omne_version.to_owned() }
 }
 
 /// What every process of the run finds in its environment.

@@ -140,6 +140,7 @@ fn end_here(
         };
         record(failed.into())?;
     }
+    state.give_up_retries();
     let aborted = decide::aborted(&state, Some(format!("cancelled by {by}")), state.active_ms());
     let record = log.append(clock.now(), aborted.into())?;
     state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;

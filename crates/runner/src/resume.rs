@@ -17,7 +17,7 @@ use omne_replay::{
 use crate::{
     Beginning, Options, RunDir, RunError, Volume,
     agents::{Programs, Roster, commands},
-    begin::{host, jobs, make_directories, recorded},
+    begin::{host, host_name, jobs, make_directories, recorded},
     files, secrets, workspace,
 };
 
@@ -122,8 +122,11 @@ pub fn take_up(
     Ok(OwnedResumption { resumption: Resumption::new(volume, run, state, from, pipe)?, log })
 }
 
-/// The processes that a log tells of and whose end it does not tell.
+/// The processes that a log tells of and whose end it does not tell; on another machine their numbers are others'.
 pub(crate) fn processes(state: &RunState) -> Vec<Started> {
+    if state.host().is_none_or(|host| host.name != host_name()) {
+        return Vec::new();
+    }
     let started = |(pid, at): (u32, Timestamp)| {
         let at = u64::try_from(at.as_millisecond()).unwrap_or_default();
         Started::new(pid, Duration::from_millis(at))

@@ -2,6 +2,7 @@
 //! believed, and only then acted upon.
 
 use std::{
+    cell::RefCell,
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
     sync::Arc,
@@ -18,6 +19,7 @@ use omne_hooks::Question;
 use omne_pipe::{Identities, format_duration};
 use omne_process::Signal;
 use omne_replay::{NodePhase, RunState};
+use rustc_hash::FxHashSet;
 
 use crate::{RunError, agents::Roster, decide, outputs::Visible};
 
@@ -87,6 +89,8 @@ pub(crate) struct Run<'a> {
     pub(crate) answers: &'a dyn Fn() -> Vec<GateDecided>,
     /// How long a question waits for people.
     pub(crate) ask_timeout: Option<Duration>,
+    /// The nodes that a resume keeps and whose captures were found to be what the log says.
+    pub(crate) checked: RefCell<FxHashSet<NodeIx>>,
     /// The hooks as they are configured now; else what is wrong, and where.
     pub(crate) hooks: &'a dyn Fn() -> Result<omne_hooks::Config, String>,
     pub(crate) roster: Roster,

@@ -216,6 +216,7 @@ impl Simulation {
             answers: &answers,
             hooks: &|| Err("there are none".to_owned()),
             ask_timeout: self.scenario.ask_timeout,
+            checked: std::cell::RefCell::default(),
             roster: roster(pipe),
             secrets: None,
         };

@@ -129,3 +129,21 @@ fn events_that_can_not_be_printed_are_missed_aloud_and_stop_no_run() {
     assert!(run.status.success() && said.contains("the events can not be printed any more"), "{said}");
     assert_eq!(sandbox.states(), "completed: a completed");
 }
+
+#[test]
+fn a_cancelled_run_whose_runner_died_in_a_retry_names_the_node_that_failed() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes: [{id: a, bash: exit 1, retry: {max: 3, delay: 1h}}, {id: b, depends_on: [a], bash: 'true'}]",
+    );
+    let mut child = sandbox.start(&["run", "p"], ".omne/var/runs");
+    while sandbox.events(&["node.failed"]).is_empty() {}
+    sandbox.signal(&child, rustix::process::Signal::KILL);
+    child.wait().unwrap();
+    assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
+    let aborted = &sandbox.events(&["pipe.aborted"])[0];
+    assert_eq!(
+        [&aborted["failed"], &aborted["blocked"]],
+        [&serde_json::json!(["a"]), &serde_json::json!(["b"])]
+    );
+}

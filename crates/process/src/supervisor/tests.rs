@@ -297,9 +297,12 @@ fn a_waker_ends_the_wait() {
 #[test]
 fn what_a_dead_runner_left_is_found_by_its_number_though_it_cleared_its_environment() {
     let mut world = World::new();
-    let mut spec = world.spec(&format!(
-        "{TELL} env -i sh -c 'sleep 300; true' & env -i setsid sleep 300 & tell $! pid; exec env -i sh -c 'sleep 300; true'"
-    ));
+    // Each has cleared its environment before it says that it is there.
+    let script = "env -i sh -c 'echo > beside; sleep 300; true' & \
+                  env -i setsid sh -c 'echo $$ > new; mv new apart; sleep 300; true' & \
+                  until test -e beside && test -e apart; do sleep 0.01; done; \
+                  exec env -i sh -c 'read -r pid < apart; echo $pid > new; mv new pid; sleep 300; true'";
+    let mut spec = world.spec(script);
     spec.mark = Mark::default();
     let child = Launcher::new().launch(&spec, &File::open("/dev/null").unwrap(), Until::Program).unwrap();
     let pid = world.pid("pid");

@@ -51,9 +51,13 @@ impl Run<'_> {
             let has_printed = record.phase != NodePhase::Completed || record.output_bytes > 0;
             let mut capture = String::new();
             if template.uses().captures && has_printed {
-                let (bytes, digest) = self.execute.capture(node, MOST_CAPTURE);
-                let recorded = record.output_sha256.filter(|_| record.phase == NodePhase::Completed);
-                if recorded.is_some_and(|recorded| recorded != digest) {
+                let bytes = self.execute.capture(node, MOST_CAPTURE);
+                // What was printed since this runner is at work, it has written itself.
+                let is_kept = record.phase == NodePhase::Completed && self.state.ended_before(record);
+                let recorded =
+                    record.output_sha256.filter(|_| is_kept && self.checked.borrow_mut().insert(node));
+                if recorded.is_some_and(|recorded| recorded != self.execute.capture_digest(node)) {
+                    self.checked.borrow_mut().remove(&node);
                     return Err(format!(
                         "the capture of `{id}` is missing or was changed since it ended; run it again: `--from {id}`"
                     ));
