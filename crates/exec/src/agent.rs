@@ -8,6 +8,7 @@ mod files;
 mod heard;
 mod pieces;
 mod recording;
+mod under_way;
 
 use std::io;
 
@@ -32,6 +33,7 @@ pub(crate) use heard::clip;
 use heard::{Heard, MOST_DENIED};
 use pieces::Hiding;
 pub use recording::{Bash, Recording, RecordingError};
+use under_way::Try;
 
 /// What follows from the end of a try.
 pub(crate) enum Next {
@@ -93,37 +95,6 @@ pub(crate) struct AgentRun {
     /// Of the run's money, when the try began.
     budget_left: Option<f64>,
     this: Try,
-}
-
-/// The try under way.
-struct Try {
-    parser: Parser,
-    scanner: Scanner,
-    /// It has said that it is done, or can not go on, and the block in which it did so has ended.
-    is_over: bool,
-    from: u64,
-    heard_partial: bool,
-    /// What it said last, for people who ask why.
-    last_text: String,
-    at_block_start: bool,
-}
-
-impl Try {
-    fn new(parser: Parser, scanner: Scanner, from: u64) -> Self {
-        let last_text = String::new();
-        Self { parser, scanner, is_over: false, from, heard_partial: false, last_text, at_block_start: true }
-    }
-
-    /// Keeps the block that is being said.
-    fn remember(&mut self, text: &str) {
-        const MOST: usize = 4096;
-        if std::mem::take(&mut self.at_block_start) {
-            self.last_text.clear();
-        }
-        if self.last_text.len() < MOST {
-            self.last_text.push_str(text);
-        }
-    }
 }
 
 /// Where the session ids of agents come from.
@@ -316,11 +287,7 @@ impl AgentRun {
             Heard::TextEnd => {
                 self.say_rest(emitted)?;
                 self.text.end_line()?;
-                self.this.at_block_start = true;
-                self.this.scanner.end_block();
-                // Plain text has no blocks but lines, and `BLOCKED` may be one of those that follow.
-                let has_blocks = self.ask.agent.dialect != omne_agent::Dialect::Text;
-                self.this.is_over = has_blocks && self.this.scanner.seen().is_some();
+                self.this.end_block(self.ask.agent.dialect);
                 emitted.push(Emitted::Live { node: self.id.clone(), text: "\n".to_owned() });
             }
             Heard::Partial(text) => {

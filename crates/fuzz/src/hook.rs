@@ -13,7 +13,7 @@ pub fn hook_reply(bytes: &[u8]) {
     let last = lines.rfind(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
     for event in HookEvent::ALL {
         for reply in [bytes, last] {
-            match parse(reply, event) {
+            match parse(reply, event, None) {
                 Ok(decision) => holds(&decision, event),
                 Err(error) => assert!(!error.to_string().is_empty()),
             }
@@ -41,7 +41,7 @@ fn holds(decision: &Decision, event: HookEvent) {
             json!({ "action": "ask_user", "prompt": prompt, "options": options, "default": default })
         }
     };
-    assert_eq!(parse(again.to_string().as_bytes(), event).as_ref(), Ok(decision), "said again");
+    assert_eq!(parse(again.to_string().as_bytes(), event, None).as_ref(), Ok(decision), "said again");
     let mut chain = Chain::new(Map::from_iter([("env".to_owned(), json!({ "A": "1" }))]));
     chain.take(decision.clone());
     assert_eq!(chain.is_over(), matches!(decision, Decision::Deny { .. }));

@@ -44,6 +44,9 @@ pub enum DecodeError {
     /// It is no JSON.
     #[error("the reply is no JSON: {0}")]
     Json(String),
+    /// It is for another request.
+    #[error("it answered another request than the one under way")]
+    Another,
     /// It is something else than an object.
     #[error("the reply has to be an object")]
     NotAnObject,
@@ -78,30 +81,20 @@ pub enum DecodeError {
     },
 }
 
-/// Whether a reply says that it is for another request than the one of this id; it need not say.
-pub(crate) fn answers_another(reply: &[u8], id: Option<&str>) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Reply {
-        #[serde(default)]
-        id: Option<Value>,
-    }
-    serde_json::from_slice::<Reply>(reply).ok().and_then(|reply| reply.id).is_some_and(|said| match said {
-        Value::Null => false,
-        Value::String(said) => Some(said.as_str()) != id,
-        _ => true,
-    })
-}
-
-/// Reads an answer to `event`; nothing at all is one, too.
+/// Reads an answer to `event`, and to the request of that `id` if one is given; nothing at all is one, too.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn parse(reply: &[u8], event: HookEvent) -> Result<Decision, DecodeError> {
+pub fn parse(reply: &[u8], event: HookEvent, id: Option<&str>) -> Result<Decision, DecodeError> {
     if reply.trim_ascii().is_empty() {
         return Ok(Decision::Allow);
     }
     let value: Value = serde_json::from_slice(reply).map_err(|error| DecodeError::Json(error.to_string()))?;
     let Value::Object(fields) = value else { return Err(DecodeError::NotAnObject) };
+    let said = fields.get("id").filter(|said| !said.is_null());
+    if id.is_some() && said.is_some_and(|said| said.as_str() != id) {
+        return Err(DecodeError::Another);
+    }
     let action = match fields.get("action") {
         None => {
             let unknown = fields.keys().find(|key| *key != "id");
@@ -204,7 +197,7 @@ mod tests {
     use super::*;
 
     fn of(reply: &str) -> Result<Decision, String> {
-        parse(reply.as_bytes(), HookEvent::PreNode).map_err(|error| error.to_string())
+        parse(reply.as_bytes(), HookEvent::PreNode, None).map_err(|error| error.to_string())
     }
 
     #[test]

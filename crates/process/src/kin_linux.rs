@@ -202,11 +202,16 @@ fn children_of(pid: Pid) -> Vec<Pid> {
     lists.flat_map(|text| parse_pids(&text).collect::<Vec<_>>()).collect()
 }
 
+/// What the kernel tells of a process from its state on.
+fn stat(pid: Pid) -> Option<String> {
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // Before it is the name, in parentheses, which may hold anything, also bytes that are no text.
+    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+    String::from_utf8(stat[after_name..].trim_ascii_start().to_vec()).ok()
+}
+
 fn is_zombie(pid: Pid) -> bool {
-    // The state is the first word after the name, which is in parentheses and may hold anything.
-    std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).is_ok_and(|stat| {
-        stat.iter().rposition(|&b| b == b')').is_some_and(|at| stat.get(at + 2) == Some(&b'Z'))
-    })
+    stat(pid).is_some_and(|stat| stat.starts_with('Z'))
 }
 
 /// Ends every process on this machine that wears `mark`: what a runner that is dead now left behind. How many there were.
@@ -309,11 +314,8 @@ struct Known {
 impl Known {
     fn of(pid: Pid) -> Option<Self> {
         const TICKS_A_SECOND: u64 = 100;
-        // The name may hold anything, also bytes that are no text.
-        let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
-        let words: Vec<&str> =
-            std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace().collect();
+        let stat = stat(pid)?;
+        let words: Vec<&str> = stat.split_ascii_whitespace().collect();
         // One that has ended and that nobody has asked about yet is none any more.
         if matches!(words.first(), Some(&("Z" | "X"))) {
             return None;

@@ -59,6 +59,15 @@ impl Step {
             Step::Gate(gate) => (gate.0.node, gate.0.number),
         }
     }
+
+    /// The attempt that is under way already, if it is.
+    fn active(&self) -> Option<&Active> {
+        match self {
+            Step::Node(_) => None,
+            Step::Iteration(round) => Some(&round.0),
+            Step::Gate(gate) => Some(&gate.0),
+        }
+    }
 }
 
 impl LocalExecutor {
@@ -87,11 +96,7 @@ impl LocalExecutor {
                 Step::Node(_) | Step::Iteration(_) => None,
             },
             delta: delta.clone(),
-            changes: match &step {
-                Step::Node(_) => Map::new(),
-                Step::Iteration(round) => round.0.changes.as_deref().cloned().unwrap_or_default(),
-                Step::Gate(gate) => gate.0.changes.as_deref().cloned().unwrap_or_default(),
-            },
+            changes: step.active().and_then(|active| active.changes.as_deref()).cloned().unwrap_or_default(),
         };
         if let Some(secrets) = &self.secrets {
             let kept = kept.delta.values_mut().chain(kept.changes.values_mut());

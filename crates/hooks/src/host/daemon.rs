@@ -176,11 +176,8 @@ impl Host {
             return true;
         };
         let Some(fire) = self.fires.get(&id) else { return true };
-        let number = fire.current.as_ref().map(|current| current.number.as_str());
-        match decision::parse(&line, fire.event) {
-            Ok(_) if decision::answers_another(&line, number) => {
-                self.lost(place, supervisor, "it answered another request than the one under way");
-            }
+        let id_of_request = fire.current.as_ref().map(|current| current.number.as_str());
+        match decision::parse(&line, fire.event, id_of_request) {
             Ok(decision) => {
                 daemon.busy = None;
                 daemon.failures = 0;

@@ -123,7 +123,7 @@ impl Host {
         let answer = if ended.status.success() {
             let mut lines = said.split(|&byte| byte == b'\n');
             let last = lines.rfind(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-            decision::parse(last, fire.event).map_err(|error| (error.to_string(), Timing::InTime))
+            decision::parse(last, fire.event, None).map_err(|error| (error.to_string(), Timing::InTime))
         } else {
             Err((format!("it ended with {}", ended.status), Timing::InTime))
         };
