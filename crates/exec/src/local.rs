@@ -238,7 +238,7 @@ impl LocalExecutor {
         if let Some(at_gate) = &attempt.at_gate {
             return self.begin_at_gate(&attempt, at_gate, emitted);
         }
-        if attempt.number > 1 {
+        if attempt.number > 1 && attempt.approved.is_none() {
             // What was kept of an earlier attempt's question is for nobody.
             self.forget_question(&node.id);
         }

@@ -137,7 +137,7 @@ fn a_cancelled_run_whose_runner_died_in_a_retry_names_the_node_that_failed() {
         "nodes: [{id: a, bash: exit 1, retry: {max: 3, delay: 1h}}, {id: b, depends_on: [a], bash: 'true'}]",
     );
     let mut child = sandbox.start(&["run", "p"], ".omne/var/runs");
-    while sandbox.events(&["node.failed"]).is_empty() {}
+    sandbox.wait_for_event("node.failed");
     sandbox.signal(&child, rustix::process::Signal::KILL);
     child.wait().unwrap();
     assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);

@@ -101,7 +101,7 @@ fn a_resume_before_an_answer_parks_again_and_does_nothing_twice() {
 #[test]
 fn a_runner_that_is_at_it_takes_the_answer_and_goes_on() {
     let sandbox = asking();
-    sandbox.pipe("nodes:\n- {id: a, bash: 'true', gate: ok}\n- {id: b, depends_on: [a], bash: touch after}\n- {id: c, bash: 'until test -e after; do sleep 0.01; done'}\n");
+    sandbox.pipe("jobs: 2\nnodes:\n- {id: a, bash: 'true', gate: ok}\n- {id: b, depends_on: [a], bash: touch after}\n- {id: c, bash: 'until test -e after; do sleep 0.01; done'}\n");
     let child = sandbox.start(&["run", "p"], ".omne/var/runs");
     while !sandbox.omne(&["events", "@last", "--type", "gate.waiting"]).stdout.contains("ship it") {}
     let approve = sandbox.omne(&["approve", "@last", "a"]);
@@ -206,4 +206,28 @@ fn what_a_hook_changed_of_a_node_is_kept_while_its_round_or_its_gate_waits() {
     sandbox.pipe("nodes: [{id: a, bash: 'true', gate: ok}]").gate("ok", "echo $K > at-gate");
     ends_well(&sandbox);
     assert_eq!(sandbox.read("at-gate"), "hooked\n");
+}
+
+#[test]
+fn what_a_hook_changed_of_an_approved_node_outlives_its_runner() {
+    let both = r#"echo '{"action":"ask_user","prompt":"go?","options":["yes","no"]}'"#;
+    let sandbox = hooked("pre_node", both, "namespace = '*/a'\npriority = 1");
+    sandbox.executable(
+        "change.sh",
+        "#!/bin/sh\necho '{\"action\":\"modify\",\"delta\":{\"env\":{\"K\":\"hooked\"}}}'\n",
+    );
+    let hooks = sandbox.read(".omne/hooks.toml");
+    let more = "[[hook]]\nevent = 'pre_node'\ncommand = './change.sh'\nnamespace = '*/a'\n";
+    sandbox.file(".omne/hooks.toml", hooks + more);
+    sandbox.pipe(
+        "jobs: 2\nnodes: [{id: a, bash: 'echo $K >> seen; test -e again || { touch again; kill -9 $PPID; sleep 60; }'}, \
+         {id: b, bash: 'until test -e seen; do sleep 0.01; done'}]",
+    );
+    let child = sandbox.start(&["run", "p"], ".omne/var/runs");
+    sandbox.wait_for_event("gate.waiting");
+    assert_eq!(sandbox.omne(&["approve", "@last", "a"]).code, 0);
+    assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, -1, "it was killed");
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert_eq!(resume.code, 0, "{resume:?}");
+    assert_eq!(sandbox.read("seen"), "hooked\nhooked\n");
 }

@@ -151,7 +151,7 @@ fn what_a_dead_runner_left_is_ended_first_though_it_has_cleared_its_environment(
     let sandbox = Sandbox::new();
     sandbox.pipe("nodes: [{id: a, bash: \"test -e ok || exec env -i sh -c 'touch pid; exec sleep 300'\"}]");
     let mut child = sandbox.start(&["run", "p"], "pid");
-    while sandbox.events(&["node.spawned"]).is_empty() {}
+    sandbox.wait_for_event("node.spawned");
     sandbox.signal(&child, rustix::process::Signal::KILL);
     child.wait().unwrap();
     sandbox.file("ok", "");

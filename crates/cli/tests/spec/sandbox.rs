@@ -179,6 +179,18 @@ impl Sandbox {
         }
     }
 
+    /// Waits until the log of the only run tells of an event of this type.
+    pub(crate) fn wait_for_event(&self, kind: &str) {
+        let sign = format!("\"type\":\"{kind}\"");
+        let tells = |dir: std::fs::DirEntry| {
+            std::fs::read_to_string(dir.path().join("events.jsonl")).is_ok_and(|log| log.contains(&sign))
+        };
+        let runs = || std::fs::read_dir(self.path(".omne/var/runs")).into_iter().flatten().flatten();
+        while !runs().any(tells) {
+            std::thread::yield_now();
+        }
+    }
+
     pub(crate) fn signal(&self, child: &Child, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();

@@ -71,7 +71,8 @@ impl Step {
 }
 
 impl LocalExecutor {
-    /// Removes what was kept of a question that is answered, or is for nobody.
+    /// Removes what was kept of a question that is for nobody any more. One that was approved is not: a resume goes on
+    /// with the approval, and so with the changes, when the runner dies before the node has ended.
     pub(super) fn forget_question(&self, node: &NodeId) {
         // Usually there is none.
         let _ = self.nodes.remove(&asked_file(node));
@@ -234,10 +235,10 @@ impl LocalExecutor {
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), Failure> {
         let Held { step, asker, delta, since } = held;
-        self.forget_question(&self.pipe.node(step.node().0).id.clone());
         let why = decision.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
         let rejected = Failure::new(ErrorKind::Denied, format!("rejected by {}{why}", decision.by));
         if !decision.approved {
+            self.forget_question(&self.pipe.node(step.node().0).id.clone());
             match step {
                 Step::Node(_) => return Err(rejected),
                 Step::Iteration(round) => self.fail_round(round.0, rejected, emitted),
