@@ -179,7 +179,7 @@ pub trait Execute {
     /// Tells hooks of lines that are in the log now.
     fn appended(&mut self, lines: &[u8]);
 
-    /// Waits until hooks were told everything, at most so long.
+    /// Waits until hooks were told everything, at most so long, and ends those that stay.
     fn drain(&mut self, most: Duration);
 
     /// Waits until something happens or `timeout` is over.

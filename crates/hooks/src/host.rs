@@ -6,7 +6,7 @@ mod daemon;
 mod exec;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     ffi::OsString,
     path::PathBuf,
     sync::Arc,
@@ -118,8 +118,8 @@ pub struct Host {
     execs: HashMap<Token, FireId>,
     daemons: HashMap<usize, Daemon>,
     counters: Vec<Counters>,
-    /// Processes that are being ended; what they still say is for nobody.
-    dying: HashSet<Token>,
+    /// Processes that are being ended, with their commands; what they still say is for nobody.
+    dying: HashMap<Token, String>,
     done: Vec<Fired>,
     next: u64,
     /// What it is to be once nothing is under way.
@@ -140,7 +140,7 @@ impl Host {
             execs: HashMap::new(),
             daemons: HashMap::new(),
             counters,
-            dying: HashSet::new(),
+            dying: HashMap::new(),
             done: Vec::new(),
             next: 0,
             coming: None,
@@ -163,7 +163,7 @@ impl Host {
         for place in 0..self.config.hooks.len() {
             let hook = &self.config.hooks[place];
             if hook.enabled && hook.mode == Mode::Daemon && !self.daemons.contains_key(&place) {
-                self.daemons.insert(place, Daemon::new(Instant::now()));
+                self.daemons.insert(place, Daemon::new(&hook.command, Instant::now()));
                 self.connect(place, supervisor, Instant::now());
             }
         }
@@ -198,14 +198,29 @@ impl Host {
                 daemons.extend(self.daemons.remove(&same).map(|daemon| (place, daemon)));
             }
         }
-        for daemon in std::mem::take(&mut self.daemons).into_values() {
-            if let Some(token) = daemon.token() {
-                self.dying.insert(token);
-                supervisor.end(token, End::AtOnce);
-            }
-        }
+        self.end_daemons(supervisor);
         (self.config, self.counters, self.daemons) = (config, counters, daemons);
         self.start(supervisor);
+    }
+
+    /// Ends every daemon; [`Self::ended`] is told when one is gone.
+    pub fn end_daemons(&mut self, supervisor: &mut Supervisor) {
+        for daemon in std::mem::take(&mut self.daemons).into_values() {
+            if let Some(token) = daemon.token() {
+                self.kill(daemon.command, token, supervisor);
+            }
+        }
+    }
+
+    /// Whether a process of a hook is being ended.
+    pub fn is_ending(&self) -> bool {
+        !self.dying.is_empty()
+    }
+
+    /// Ends a process of a hook: what it still says is for nobody.
+    fn kill(&mut self, command: String, token: Token, supervisor: &mut Supervisor) {
+        self.dying.insert(token, command);
+        supervisor.end(token, End::AtOnce);
     }
 
     /// Whether anybody is asked about `event` of `subject`.
@@ -286,7 +301,7 @@ impl Host {
         let late = |fire: &Fire| fire.current.as_ref().is_some_and(|current| now >= current.until);
         let late: Vec<FireId> = self.fires.iter().filter(|(_, fire)| late(fire)).map(|(id, _)| *id).collect();
         for id in late {
-            self.give_up(id, supervisor);
+            self.give_up(id, None, supervisor);
         }
         let starts = |fire: &Fire| matches!(fire.current, Some(Current { state: State::Starting { at, .. }, .. }) if now >= at);
         let starts: Vec<FireId> =
@@ -309,11 +324,12 @@ impl Host {
             if let Some(fire) = self.fires.get_mut(&id) {
                 fire.queue.clear();
             }
-            self.give_up(id, supervisor);
+            self.give_up(id, Some("it was cut off before it answered"), supervisor);
         }
     }
 
-    fn give_up(&mut self, id: FireId, supervisor: &mut Supervisor) {
+    /// Ends who was to answer: without another reason, because its time is over.
+    fn give_up(&mut self, id: FireId, why: Option<&str>, supervisor: &mut Supervisor) {
         let Some(current) = self.fires.get(&id).and_then(|fire| fire.current.as_ref()) else { return };
         let hook = current.hook;
         let took = current.since.elapsed().as_millis();
@@ -321,8 +337,7 @@ impl Host {
             State::Running { token, .. } => {
                 let token = *token;
                 self.execs.remove(&token);
-                self.dying.insert(token);
-                supervisor.end(token, End::AtOnce);
+                self.kill(self.config.hooks[hook].command.clone(), token, supervisor);
             }
             State::Daemon => {
                 if let Some(daemon) = self.daemons.get_mut(&hook)
@@ -333,7 +348,8 @@ impl Host {
             }
             State::Starting { .. } => {}
         }
-        self.answer(id, Err((format!("it did not answer within {took} ms"), Timing::Late)), supervisor);
+        let why = why.map_or_else(|| format!("it did not answer within {took} ms"), str::to_owned);
+        self.answer(id, Err((why, Timing::Late)), supervisor);
     }
 
     /// Asks the next hook, or ends the fire.
@@ -376,7 +392,7 @@ impl Host {
         match mode {
             Mode::Exec => self.start_exec(id, supervisor),
             Mode::Daemon => {
-                let daemon = self.daemons.entry(hook).or_insert_with(|| Daemon::new(now));
+                let daemon = self.daemons.entry(hook).or_insert_with(|| Daemon::new(&config.command, now));
                 daemon.waiting.push_back(id);
                 self.serve(hook, supervisor, now);
             }

@@ -18,7 +18,7 @@ pub(crate) fn hook(sandbox: &Sandbox, event: &str, script: &str, rest: &str) {
     sandbox.file(".omne/hooks.toml", format!("[[hook]]\nevent = '{event}'\ncommand = './hook.sh'\n{rest}\n"));
 }
 
-fn decisions(sandbox: &Sandbox) -> Vec<String> {
+pub(crate) fn decisions(sandbox: &Sandbox) -> Vec<String> {
     let decided = sandbox.events(&["hook.decided"]);
     decided
         .iter()
@@ -154,36 +154,6 @@ fn a_question_of_a_hook_parks_the_node_and_its_changes_wait_for_the_answer() {
     assert_eq!(sandbox.omne(&["reject", "@last", "a"]).code, 0);
     assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
     assert_eq!(sandbox.states(), "aborted: a failed(denied), b blocked");
-}
-
-#[test]
-fn a_daemon_is_one_process_for_all_nodes_and_ends_with_the_run() {
-    let script = r#"echo $$ >> pids; while read -r line; do echo '{}'; done"#;
-    let sandbox = hooked("pre_node", script, "mode = 'daemon'");
-    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
-    let pids = sandbox.read("pids");
-    assert_eq!(pids.lines().count(), 1);
-    let pid = rustix::process::Pid::from_raw(pids.trim().parse().unwrap()).unwrap();
-    assert!(rustix::process::test_kill_process(pid).is_err(), "it is left");
-    assert_eq!(decisions(&sandbox), ["pre_node allow", "pre_node allow"]);
-}
-
-#[test]
-fn a_daemon_that_says_nonsense_or_ends_is_started_anew() {
-    let script = r#"echo x >> starts; read -r line; case $(wc -l < starts) in 1) echo nonsense;; 2) exit 3;; *) echo '{}';; esac; read -r line; echo '{}'"#;
-    let sandbox = hooked("pre_node", script, "mode = 'daemon'");
-    sandbox.pipe("jobs: 1\nnodes: [{id: a, bash: 'true'}, {id: b, bash: 'true'}, {id: c, bash: 'true'}]");
-    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
-    assert_eq!(decisions(&sandbox), ["pre_node error", "pre_node error", "pre_node allow"]);
-}
-
-#[test]
-fn a_late_reply_of_a_daemon_never_answers_the_next_question() {
-    let script = r#"n=$(wc -l < starts 2>/dev/null || echo 0); echo x >> starts; while read -r line; do if [ "$n" = 0 ]; then n=1; sleep 0.6; echo '{"action":"deny","reason":"too late"}'; else echo '{}'; fi; done"#;
-    let sandbox = hooked("pre_node", script, "mode = 'daemon'\ntimeout_ms = 300");
-    sandbox.pipe("nodes: [{id: a, bash: sleep 0.5}, {id: b, depends_on: [a], bash: 'true'}]");
-    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
-    assert_eq!(decisions(&sandbox), ["pre_node error", "pre_node allow"]);
 }
 
 #[test]
@@ -457,6 +427,22 @@ fn nothing_that_a_hook_says_is_too_large_for_the_log() {
 }
 
 #[test]
+fn a_hook_that_is_cut_off_leaves_its_event() {
+    for (event, code) in [("pre_run", 130), ("post_node", 0), ("post_run", 0)] {
+        let sandbox = hooked(event, "touch asked; exec sleep 60", "timeout_ms = 30000\nfail_mode = 'closed'");
+        sandbox.pipe("nodes: [{id: a, bash: 'true'}]");
+        let child = sandbox.start(&["run", "p"], "asked");
+        sandbox.signal(&child, rustix::process::Signal::INT);
+        assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, code, "{event}");
+        let cut = &sandbox.events(&["hook.decided"])[0];
+        assert_eq!(
+            [&cut["event"], &cut["decision"], &cut["reason"]],
+            [event, "error", "it was cut off before it answered"]
+        );
+    }
+}
+
+#[test]
 fn an_interrupted_run_waits_for_no_hook() {
     let sandbox = hooked("pre_node", "touch asked; exec sleep 60", "timeout_ms = 30000");
     let child = sandbox.start(&["run", "p"], "asked");
@@ -477,13 +463,4 @@ fn a_hook_that_forks_without_end_is_ended_with_all_of_it() {
         environ.split(|&byte| byte == 0).any(|variable| variable == run.as_bytes())
     });
     assert_eq!(left.count(), 0);
-}
-
-#[test]
-fn a_daemon_that_never_reads_holds_nothing_up() {
-    let sandbox = hooked("pre_node", "exec sleep 100", "mode = 'daemon'\ntimeout_ms = 300");
-    sandbox.file(".omne/dist/cmds/long.md", "x".repeat(1_000_000));
-    sandbox.pipe("nodes: [{id: a, command: long}]").agent("a", "init\nsay x\nresult");
-    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
-    assert_eq!(decisions(&sandbox), ["pre_node error"]);
 }

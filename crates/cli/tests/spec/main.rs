@@ -9,6 +9,7 @@ mod audit;
 mod backtest;
 mod begin;
 mod cases;
+mod daemons;
 mod ends;
 mod hooks;
 mod inspect;

@@ -340,8 +340,10 @@ impl LocalExecutor {
         let is_asked = |this: &Self| this.pending.values().any(|pending| matches!(pending, Pending::Run));
         while is_asked(self) && self.ending.is_none() {
             self.turn(None, emitted)?;
-            if emitted.iter().any(ends) {
-                break;
+            if is_asked(self) && emitted.iter().any(ends) {
+                self.cut_off(emitted)?;
+                // Whoever was cut off has refused nothing.
+                self.before_run = BeforeRun::Begin;
             }
         }
         Ok(std::mem::replace(&mut self.before_run, BeforeRun::Begin))
@@ -362,6 +364,14 @@ impl LocalExecutor {
         self.wait_for_hooks(HookEvent::PostRun.deadline(), emitted)
     }
 
+    /// Ends whatever hooks are at.
+    fn cut_off(&mut self, emitted: &mut Vec<Emitted>) -> Result<(), ExecuteError> {
+        if let Some(host) = &mut self.hooks {
+            host.give_up_all(&mut self.supervisor);
+        }
+        self.take_answers(emitted)
+    }
+
     /// Waits until no hook is being told anything, at most so long, and not when somebody wants an end.
     pub(super) fn wait_for_hooks(
         &mut self,
@@ -375,7 +385,7 @@ impl LocalExecutor {
                 break;
             }
         }
-        Ok(())
+        self.cut_off(emitted)
     }
 
     /// Tells hooks of lines of the log.

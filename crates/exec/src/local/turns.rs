@@ -51,6 +51,11 @@ impl Execute for LocalExecutor {
     fn drain(&mut self, most: Duration) {
         // The run is over: there is nothing to be done about trouble with hooks.
         let _ = self.wait_for_hooks(most, &mut Vec::new());
+        if let Some(host) = &mut self.hooks {
+            host.end_daemons(&mut self.supervisor);
+        }
+        // What they printed as errors is told when they are gone.
+        while self.hooks.as_ref().is_some_and(Host::is_ending) && self.turn(None, &mut Vec::new()).is_ok() {}
     }
 
     fn end_all(&mut self, why: EndReason) {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omne_process::{End, Ended, Supervisor, Token};
+use omne_process::{Ended, Supervisor, Token};
 
 use super::{Current, FireId, Host, MOST_REPLY};
 use crate::{Timing, decision};
@@ -23,6 +23,7 @@ const TRIES: u32 = 5;
 const LOOK: Duration = Duration::from_millis(5);
 
 pub(super) struct Daemon {
+    pub(super) command: String,
     token: Option<Token>,
     stdin: Option<File>,
     /// Of the request in flight, what the daemon has not taken yet.
@@ -36,8 +37,9 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(command: &str, now: Instant) -> Self {
         Self {
+            command: command.to_owned(),
             token: None,
             stdin: None,
             unsent: Vec::new(),
@@ -191,11 +193,12 @@ impl Host {
 
     /// A daemon ended. `false` when it is none.
     pub(super) fn daemon_ended(&mut self, ended: &Ended, supervisor: &mut Supervisor) -> bool {
-        let found = self.daemons.iter_mut().find(|(_, daemon)| daemon.token == Some(ended.token));
-        let Some((&place, daemon)) = found else { return false };
+        let found = self.daemons.values_mut().find(|daemon| daemon.token == Some(ended.token));
+        let Some(daemon) = found else { return false };
         let busy = daemon.busy;
         daemon.has_failed();
-        self.tell_errors(Some(place), ended);
+        let command = daemon.command.clone();
+        self.tell_errors(&command, ended);
         if let Some(id) = busy {
             let why = format!("it ended ({}) before it answered", ended.status);
             self.answer(id, Err((why, Timing::InTime)), supervisor);
@@ -216,10 +219,10 @@ impl Host {
     /// Ends a connection: what the daemon still says is for nobody.
     pub(super) fn reset(&mut self, place: usize, supervisor: &mut Supervisor) {
         let Some(daemon) = self.daemons.get_mut(&place) else { return };
-        if let Some(token) = daemon.token {
-            self.dying.insert(token);
-            supervisor.end(token, End::AtOnce);
-        }
+        let (token, command) = (daemon.token, daemon.command.clone());
         daemon.has_failed();
+        if let Some(token) = token {
+            self.kill(command, token, supervisor);
+        }
     }
 }

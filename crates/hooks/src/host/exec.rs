@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omne_process::{End, Ended, Environment, Mark, Sink, Spec, Supervisor, Token, find_program};
+use omne_process::{Ended, Environment, Mark, Sink, Spec, Supervisor, Token, find_program};
 
 use super::{Current, FireId, Host, MOST_REPLY, State};
 use crate::{Timing, decision, redact::redact};
@@ -90,17 +90,17 @@ impl Host {
 
     /// A process said something. `false` when it is none of these.
     pub fn output(&mut self, token: Token, bytes: &[u8], supervisor: &mut Supervisor) -> bool {
-        if self.dying.contains(&token) {
+        if self.dying.contains_key(&token) {
             return true;
         }
         if let Some(id) = self.execs.get(&token).copied() {
             let current = self.fires.get_mut(&id).and_then(|fire| fire.current.as_mut());
-            let Some(Current { state: State::Running { said, .. }, .. }) = current else { return true };
+            let Some(Current { hook, state: State::Running { said, .. }, .. }) = current else { return true };
             said.extend_from_slice(bytes);
             if said.len() > MOST_REPLY {
+                let command = self.config.hooks[*hook].command.clone();
                 self.execs.remove(&token);
-                self.dying.insert(token);
-                supervisor.end(token, End::AtOnce);
+                self.kill(command, token, supervisor);
                 self.answer(id, Err(("its reply is over 1 MiB".into(), Timing::InTime)), supervisor);
             }
             return true;
@@ -110,8 +110,8 @@ impl Host {
 
     /// A process ended. `false` when it is none of these.
     pub fn ended(&mut self, ended: &Ended, supervisor: &mut Supervisor) -> bool {
-        if self.dying.remove(&ended.token) {
-            self.tell_errors(None, ended);
+        if let Some(command) = self.dying.remove(&ended.token) {
+            self.tell_errors(&command, ended);
             return true;
         }
         let Some(id) = self.execs.remove(&ended.token) else { return self.daemon_ended(ended, supervisor) };
@@ -119,7 +119,7 @@ impl Host {
         let Some(Current { hook, state: State::Running { said, .. }, .. }) = &fire.current else {
             return true;
         };
-        let hook = *hook;
+        let command = self.config.hooks[*hook].command.clone();
         let answer = if ended.status.success() {
             let mut lines = said.split(|&byte| byte == b'\n');
             let last = lines.rfind(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
@@ -127,13 +127,13 @@ impl Host {
         } else {
             Err((format!("it ended with {}", ended.status), Timing::InTime))
         };
-        self.tell_errors(Some(hook), ended);
+        self.tell_errors(&command, ended);
         self.answer(id, answer, supervisor);
         true
     }
 
     /// What a hook printed as errors goes to the diagnostic log, redacted, and nowhere else.
-    pub(super) fn tell_errors(&self, hook: Option<usize>, ended: &Ended) {
+    pub(super) fn tell_errors(&self, command: &str, ended: &Ended) {
         let text = ended.stderr.tail_text();
         // Of a line whose beginning is gone nobody knows what it speaks of.
         let is_cut = ended.stderr.bytes > ended.stderr.tail.len() as u64;
@@ -141,8 +141,7 @@ impl Host {
         let Some((directory, file)) = self.place.log.as_ref().filter(|_| !text.trim().is_empty()) else {
             return;
         };
-        let name = hook.map_or("a hook", |hook| self.config.hooks[hook].command.as_str());
-        let text = format!("── {name}\n{}\n", redact(text));
+        let text = format!("── {command}\n{}\n", redact(text));
         // Nobody depends on it.
         let _ = directory.append(file).and_then(|mut file| file.write_all(text.as_bytes()));
     }
