@@ -211,7 +211,7 @@ codes! {
         good: "level: { type: integer, default: 3 }"
     }
     TemplateSyntax "E0123" "a template or `when` can not be read" {
-        "Prompts are minijinja templates, `when` is a minijinja expression."
+        "Prompts are minijinja templates, `when` is a minijinja expression. Filters (`x|upper`) and tests (`x is defined`) are those that minijinja brings along."
         bad: "when: \"inputs.level >\""
         good: "when: \"inputs.level > 2\""
     }

@@ -7,7 +7,7 @@ use omne_events::Digest;
 use smol_str::SmolStr;
 
 use crate::{
-    template::{Name, Template},
+    template::{Name, Template, TemplateError},
     yaml,
 };
 
@@ -22,6 +22,10 @@ pub struct Command {
     model: Option<SmolStr>,
     sha256: Digest,
     pub(crate) names: Vec<Name>,
+}
+
+pub(crate) fn not_a_template(error: &TemplateError) -> String {
+    format!("it is no template: {}", error.message)
 }
 
 impl Command {
@@ -66,7 +70,7 @@ impl Command {
                 let line = line + text[..before].matches('\n').count();
                 format!("its line {line} is no template: {}", error.message)
             }
-            None => format!("it is no template: {}", error.message),
+            None => not_a_template(&error),
         })?;
         Ok(Self { template, allowed_tools, model, sha256, names })
     }

@@ -16,6 +16,7 @@ pub struct Source {
     yaml: std::ops::Range<usize>,
     /// The file's line in which the YAML begins.
     first_line: u32,
+    from_log: bool,
     /// Where each line begins, once somebody asks: there may be a fault on every line of a large file.
     line_starts: OnceCell<Vec<usize>>,
 }
@@ -34,6 +35,7 @@ impl Source {
             text: String::new(),
             yaml: 0..0,
             first_line: 1,
+            from_log: false,
             line_starts: OnceCell::new(),
         };
         let whole = |code, message: &str, help: &str| {
@@ -81,8 +83,14 @@ impl Source {
             text: String::new(),
             yaml: 0..0,
             first_line: 1,
+            from_log: true,
             line_starts: OnceCell::new(),
         }
+    }
+
+    /// Whether it came from a log.
+    pub(crate) fn is_from_log(&self) -> bool {
+        self.from_log
     }
 
     fn find_front_matter(&mut self) -> Result<(), Diagnostic> {

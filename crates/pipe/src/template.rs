@@ -2,6 +2,7 @@
 //! beforehand. Rendering is bounded in steps, so that no template hangs a run.
 
 mod bounds;
+mod words;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -20,7 +21,14 @@ const FUNCTIONS: [&str; 4] = ["range", "dict", "debug", "namespace"];
 #[derive(Debug, Clone)]
 pub struct Template {
     source: String,
+    kind: Kind,
     uses: Uses,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Expression,
 }
 
 /// What a template needs to be told.
@@ -122,21 +130,21 @@ impl Template {
     pub(crate) fn text(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
         if !source.contains('{') {
             // It needs no parser to say so.
-            return Ok(Self::with_names(source, []));
+            return Ok(Self::with_names(source, Kind::Text, []));
         }
         bounds::text(source)?;
         let template = STRICT.template_from_str(source)?;
-        Ok(Self::with_names(source, template.undeclared_variables(true)))
+        Ok(Self::with_names(source, Kind::Text, template.undeclared_variables(true)))
     }
 
     /// An expression, and the names in it.
     pub(crate) fn expression(source: &str) -> Result<(Self, Vec<Name>), TemplateError> {
         bounds::expression(source)?;
         let expression = LENIENT.compile_expression(source)?;
-        Ok(Self::with_names(source, expression.undeclared_variables(true)))
+        Ok(Self::with_names(source, Kind::Expression, expression.undeclared_variables(true)))
     }
 
-    fn with_names(source: &str, found: impl IntoIterator<Item = String>) -> (Self, Vec<Name>) {
+    fn with_names(source: &str, kind: Kind, found: impl IntoIterator<Item = String>) -> (Self, Vec<Name>) {
         let mut paths: Vec<String> = found.into_iter().collect();
         paths.sort();
         let mut names: Vec<Name> = paths.iter().filter_map(|path| name(path)).collect();
@@ -174,7 +182,16 @@ impl Template {
             nodes: (!names.contains(&Name::AllNodes)).then(|| nodes.collect()),
             captures,
         };
-        (Self { source: source.to_owned(), uses }, names)
+        (Self { source: source.to_owned(), kind, uses }, names)
+    }
+
+    /// Whether all filters and tests are known. Not asked of definitions in logs: that one was unknown is what the run
+    /// tells of.
+    pub(crate) fn knows_its_words(&self) -> Result<(), TemplateError> {
+        match self.kind {
+            Kind::Text => words::text(&self.source),
+            Kind::Expression => words::expression(&self.source),
+        }
     }
 
     /// As it was written.
@@ -341,6 +358,30 @@ mod tests {
         let list = format!("'x' in ['{}']", "', '".repeat(900));
         assert!(Template::expression(&list).is_ok(), "no chain");
         assert!(Template::expression(&format!("inputs.x == '{}'", "+1".repeat(100_000))).is_ok(), "one text");
+    }
+
+    #[test]
+    fn unknown_filters_and_tests_are_told_before_anything_runs() {
+        let expression = |source: &str| Template::expression(source).unwrap().0.knows_its_words();
+        let text = |source: &str| Template::text(source).unwrap().0.knows_its_words();
+        for unknown in ["1|uper", "1 is strng", "1 is not strng", "[1, 2]|join(',')|uper", "'\\'|x'|uper"] {
+            assert!(expression(unknown).is_err(), "{unknown}");
+            assert!(text(&format!("a {{{{ {unknown} }}}} b")).is_err(), "{unknown}");
+        }
+        assert!(text("{% if 1|uper %}{% endif %}").is_err());
+        assert!(text("{%- filter uper -%}x{% endfilter %}").is_err());
+        for known in [
+            "1|string|upper",
+            "1 is not none",
+            "'a|uper' == 'is odd'",
+            "inputs.is.x or inputs.a|d(1) is in [1]",
+        ] {
+            assert!(expression(known).is_ok(), "{known}");
+        }
+        assert!(text("a | b is c {{ 1 }} | {% filter upper|trim %}x{% endfilter %}").is_ok());
+        assert!(text("{% raw %}{{ 1|uper }}{% endraw %}{# 1|uper #}").is_ok());
+        let error = expression("run.id|uper").unwrap_err();
+        assert_eq!(error.message, "unknown filter: filter uper is unknown");
     }
 
     #[test]

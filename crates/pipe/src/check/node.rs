@@ -11,6 +11,7 @@ use super::{Drafts, Scope, Use, bad_name, bash, locate, top};
 use crate::{
     check::Lookup,
     codes::Code,
+    command::not_a_template,
     fields::{Faults, Fields, Spanned, suggest},
     model::{
         Ai, BLOCKED, Body, DEFAULT_AI, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, Extras, FileName, Node, Retry,
@@ -404,7 +405,9 @@ fn by_name(
     let at = fields.get("command")?.at;
     let mut used = Vec::new();
     let look = |name: &str| {
-        used.extend(lookup.command(name)?.map(|command| command.names.clone()).unwrap_or_default());
+        let Some(command) = lookup.command(name)? else { return Ok(()) };
+        command.template().knows_its_words().map_err(|error| not_a_template(&error))?;
+        used.extend(command.names.iter().cloned());
         Ok(())
     };
     let command = file(fields, "command", Code::MissingCommand, look, faults)?;
@@ -441,7 +444,13 @@ fn template(
     names: &mut Vec<Use>,
     faults: &mut Faults,
 ) -> Option<Template> {
-    match parse(text.value) {
+    let parsed = parse(text.value).and_then(|(template, found)| {
+        if !source.is_from_log() {
+            template.knows_its_words()?;
+        }
+        Ok((template, found))
+    });
+    match parsed {
         Ok((template, found)) => {
             names.extend(found.into_iter().map(|name| Use { name, at: text.at, scope, command: None }));
             Some(template)

@@ -9,17 +9,26 @@ const MOST_WORDS: usize = 2000;
 /// How much is looked through at least, in bytes, before a template that is not closed is given up.
 const MOST_LOOKED_AT: usize = 10_000_000;
 
+/// What a template is made of besides text.
+const KINDS: [(&str, &str); 2] = [("{{", "}}"), ("{%", "%}")];
+
+/// What stands in the braces of a text, quotes not looked at. One that is not closed is given, too.
+pub(super) fn insides(templated: &str) -> impl Iterator<Item = &str> {
+    KINDS.into_iter().flat_map(move |(begin, end)| {
+        templated.split(begin).skip(1).map(move |part| {
+            let open = || part.split(['}', '%']).next().unwrap_or_default();
+            part.split_once(end).map_or_else(open, |(inside, _)| inside)
+        })
+    })
+}
+
 /// Whether all expressions of a text are such that they can be parsed.
 pub(super) fn text(source: &str) -> Result<(), TemplateError> {
     // Each expression is looked through once, but where it is not closed, that is all that follows.
     let mut left = MOST_LOOKED_AT.max(10 * source.len());
     let templated = without_raw(source);
-    for (begin, end) in [("{{", "}}"), ("{%", "%}")] {
-        for part in templated.split(begin).skip(1) {
-            // One that is not closed is read, too, before that is told.
-            let open = || part.split(['}', '%']).next().unwrap_or_default();
-            expression(part.split_once(end).map_or_else(open, |(inside, _)| inside))?;
-        }
+    insides(&templated).try_for_each(expression)?;
+    for (begin, end) in KINDS {
         for (at, _) in source.match_indices(begin) {
             // What ends it may stand in quotes. In a text that is no template, a quote may be none.
             let looked_at = bounded(&source[at..], Some(end), 10 * MOST_WORDS)?;
@@ -55,7 +64,7 @@ pub(super) fn expression(expression: &str) -> Result<(), TemplateError> {
 }
 
 /// The text without comments, and without what is to stay as it is.
-fn without_raw(source: &str) -> Cow<'_, str> {
+pub(super) fn without_raw(source: &str) -> Cow<'_, str> {
     static PATTERN: LazyLock<regex_lite::Regex> = LazyLock::new(|| {
         regex_lite::Regex::new(r"(?s)\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}")
             .unwrap_or_else(|error| unreachable!("{error}"))
