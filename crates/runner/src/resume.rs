@@ -55,7 +55,7 @@ pub(crate) struct OwnedLog {
 impl OwnedLog {
     /// Owns the log of a run. Nobody goes on with a log that was changed.
     pub(crate) fn take(run: &RunDir) -> Result<(Self, RunState), RunError> {
-        is_there(run)?;
+        run.has_begun()?;
         let log = LockedLog::open(&run.log())?;
         let report = check(run, log.reader())?;
         let owned = Self { log, chain: report.chain, length: report.length, tail: report.tail };
@@ -75,7 +75,7 @@ pub fn look_at(
     from: Vec<String>,
     pipe: Option<Arc<Pipe>>,
 ) -> Result<Resumption, RunError> {
-    is_there(&run)?;
+    run.has_begun()?;
     match LockedLog::owner(&run.log()) {
         Ok(Some(owner)) => return Err(OpenError::Owned { path: run.log(), pid: owner.pid }.into()),
         Ok(None) => {}
@@ -83,17 +83,6 @@ pub fn look_at(
     }
     let report = check(&run, LogReader::open(&run.log()))?;
     Resumption::new(volume, run, report.state, from, pipe)
-}
-
-/// Whether there is a log to go on with.
-fn is_there(run: &RunDir) -> Result<(), RunError> {
-    if run.never_began() {
-        return Err(RunError::NeverBegan(run.id.to_string()));
-    }
-    match run.log().try_exists() {
-        Ok(false) => Err(RunError::LogGone { run: run.id.to_string(), path: run.log() }),
-        _ => Ok(()),
-    }
 }
 
 /// The log by every rule. Nobody goes on with one that was changed.

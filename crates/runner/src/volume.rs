@@ -10,7 +10,7 @@ use omne_events::{RunId, write_private};
 use omne_pipe::Command;
 use omne_replay::{RunPhase, RunState};
 
-use crate::Class;
+use crate::{Class, RunError};
 
 /// A directory tree with a `.omne/` in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,20 @@ impl RunDir {
             Err(_) => !self.log().exists(),
         };
         has_no_line && names(&self.path).iter().all(is_ours) && names(&self.path.join("nodes")).is_empty()
+    }
+
+    /// Whether there is a log to be read.
+    ///
+    /// # Errors
+    /// [`RunError::NeverBegan`] and [`RunError::LogGone`].
+    pub fn has_begun(&self) -> Result<(), RunError> {
+        if self.never_began() {
+            return Err(RunError::NeverBegan(self.id.to_string()));
+        }
+        match self.log().try_exists() {
+            Ok(false) => Err(RunError::LogGone { run: self.id.to_string(), path: self.log() }),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it is to be kept from being removed.

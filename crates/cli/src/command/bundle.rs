@@ -4,7 +4,10 @@ use std::{io::Write as _, process::ExitCode};
 
 use omne_audit::{Bundled, Redactor};
 
-use super::export::{is_stdout, to_file};
+use super::{
+    export::{is_stdout, to_file},
+    log::begun,
+};
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -18,6 +21,7 @@ pub(super) fn bundle(args: &args::Bundle, context: &Context) -> Result<ExitCode>
             .help("put a backslash before characters that mean themselves, such as `\\.`")
     })?;
     let run = context.volume()?.resolve(&args.run)?;
+    begun(&run)?;
     let bundled = to_file(&args.output, |out| Ok(omne_audit::bundle(&run.id, &run.path, &redactor, out)?))?;
     if is_stdout(&args.output) {
         return Ok(ExitCode::SUCCESS);

@@ -9,7 +9,7 @@ use std::{
 use omne_events::{Decoder, Line, LogReader};
 use omne_runner::RunDir;
 
-use super::log::{Life, LogSource};
+use super::log::{Life, LogSource, begun};
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -27,6 +27,9 @@ pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode>
     let mut show = |line: &[u8]| show(line, args, &mut decoder, paint, &mut stdout);
     match (&source, args.follow) {
         (LogSource::Run(run), true) => {
+            if Life::of(run) == Life::Gone {
+                begun(run)?;
+            }
             let mut reader = LogReader::new(Growing { file: open(run)?, run }, &run.log());
             while let Some(line) = reader.next_line().map_err(|error| Failure::new(Exit::Damaged, error))? {
                 show(line)?;

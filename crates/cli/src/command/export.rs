@@ -10,7 +10,10 @@ use std::{
 use omne_audit::{Events, Excerpt, Report, Story, Stream, chrome_trace, html, junit, otlp_json};
 use omne_events::{Digest, NodeId};
 
-use super::{captures, log::LogSource};
+use super::{
+    captures,
+    log::{LogSource, begun},
+};
 use crate::{
     args::{self, ExportFormat},
     failure::{Exit, Failure, Result},
@@ -43,6 +46,9 @@ impl Told {
         if matches!((format, source), (ExportFormat::Html, LogSource::Stdin)) {
             let message = "a log that is read twice has to be a file";
             return Err(Failure::message(Exit::Input, message).help("write standard input to a file first"));
+        }
+        if let LogSource::Run(run) = source {
+            begun(run)?;
         }
         let mut events = Events::default();
         let mut chain = Ok(None);

@@ -9,7 +9,7 @@ use std::{
 use omne_audit::{BundleError, RedactedFile, Story, Unpacked, is_bundle, unpack};
 use omne_events::{Digest, Line, LineRef, LockedLog, LogReader, Redactions};
 use omne_replay::{FoldError, Folded, Report, RunPhase, RunState, Terms, fold};
-use omne_runner::RunDir;
+use omne_runner::{RunDir, RunError};
 
 use crate::{
     failure::{Exit, Failure, Result},
@@ -90,11 +90,19 @@ impl LogSource {
             LogSource::Bundle(..) => Redactions::Accepted,
             LogSource::Run(_) | LogSource::File(_) | LogSource::Stdin => Redactions::Refused,
         };
-        omne_replay::verify(&mut self.reader()?, Terms { head, redactions })
+        omne_replay::verify(&mut self.open()?, Terms { head, redactions })
             .map_err(|error| Failure::new(Exit::Damaged, error))
     }
 
+    /// Its lines. A run that never began has none, which is no damage.
     pub(super) fn reader(&self) -> Result<LogReader<'_>> {
+        if let LogSource::Run(run) = self {
+            begun(run)?;
+        }
+        self.open()
+    }
+
+    fn open(&self) -> Result<LogReader<'_>> {
         let open = |path: &Path| -> Result<LogReader<'_>> {
             let file = File::open(path).map_err(|error| {
                 let exit =
@@ -139,6 +147,17 @@ impl LogSource {
             Some(until) if until > folded.seq => beyond(format!("the log has {} events", folded.seq)),
             _ => Ok(folded),
         }
+    }
+}
+
+/// Whether a run has a log that can be read.
+pub(super) fn begun(run: &RunDir) -> Result<()> {
+    match run.has_begun() {
+        Err(RunError::NeverBegan(id)) if Life::of(run) == Life::Alive => {
+            let message = format!("the run `{id}` is about to begin, and has recorded nothing yet");
+            Err(Failure::message(Exit::NotFound, message).help("ask again in a moment"))
+        }
+        begun => Ok(begun?),
     }
 }
 

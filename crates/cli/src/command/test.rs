@@ -6,6 +6,7 @@ use omne_events::Durability;
 use omne_process::Signal;
 use omne_runner::{Case, CaseError, Options, Volume};
 
+use super::log::begun;
 use crate::{
     args,
     failure::{Exit, Failure, Result, stopped_by},
@@ -44,6 +45,7 @@ struct Test<'a> {
 impl Test<'_> {
     fn record(&self, run: &str, name: Option<&str>) -> Result<ExitCode> {
         let run = self.volume.resolve(run)?;
+        begun(&run)?;
         let case = Case::record(&self.volume, &run, name)?;
         let accept = |played: omne_runner::Played| case.accept(&played.snapshot).map_err(Failure::from);
         if let Err(stopped) = self.play(&case).and_then(|played| Ok(accept(played)?)) {

@@ -198,7 +198,23 @@ fn a_run_whose_runner_died_before_its_first_event_is_no_damage() {
         let verify = sandbox.omne(&["verify", "--all"]);
         assert_eq!(verify.code, 0, "{verify:?}");
         assert!(verify.stdout.contains("never began"), "{verify:?}");
-        for args in [&["resume", "@last"][..], &["resume", "@last", "--dry-run"], &["cancel", "@last"]] {
+        let out = sandbox.path("out");
+        for args in [
+            &["resume", "@last"][..],
+            &["resume", "@last", "--dry-run"],
+            &["cancel", "@last"],
+            &["status", "@last"],
+            &["logs", "@last"],
+            &["events", "@last"],
+            &["events", "@last", "-f"],
+            &["replay", "@last"],
+            &["graph", "@last"],
+            &["why", "@last", "a"],
+            &["export", "@last", "--format", "html"],
+            &["export", "@last", "--format", "junit"],
+            &["bundle", "@last", "-o", out.to_str().unwrap()],
+            &["test", "--record", "@last"],
+        ] {
             let refused = sandbox.omne(args);
             assert_eq!(refused.code, 3, "{refused:?}");
             assert!(

@@ -70,3 +70,17 @@ fn what_was_decided_then_and_would_be_now_is_no_difference() {
         (0, "3 step(s) of 1 run(s), 0 would be decided otherwise\n")
     );
 }
+
+#[test]
+fn a_run_that_can_not_be_read_keeps_no_other_from_being_asked_about() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}]").file("damaged-on-purpose", "");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let damaged = "p-01m82hs9e2z7axr4gw5sjr9ep5";
+    sandbox.file(&format!(".omne/var/runs/{damaged}/events.jsonl"), "nonsense\n");
+    let all = sandbox.omne(&["hooks", "backtest"]);
+    let told = "2 step(s) of 1 run(s), 0 would be decided otherwise\n";
+    assert_eq!((all.code, all.stdout.as_str()), (0, told));
+    assert!(all.stderr.contains(&format!("{damaged} is passed over")), "{all:?}");
+    assert_eq!(sandbox.omne(&["hooks", "backtest", damaged]).code, 5);
+}

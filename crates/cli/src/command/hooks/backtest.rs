@@ -115,9 +115,25 @@ pub(super) fn backtest(
     };
     let paint = context.paint();
     let mut bench = Bench::new(config, volume)?;
-    let (mut steps, mut others, mut gone) = (0, 0, 0);
+    let (mut steps, mut others, mut gone, mut passed_over) = (0, 0, 0, 0);
     for run in &runs {
-        let past = Past::of(run)?;
+        let past = match Past::of(run) {
+            // Of all runs there are, one that can't be read is no reason to tell nothing of the others.
+            Err(failure) if args.runs.is_empty() => {
+                if !run.never_began() {
+                    let warning = context.paint_errors().yellow("warning");
+                    write!(
+                        std::io::stderr().lock(),
+                        "{warning}: {} is passed over\n{}",
+                        run.id,
+                        failure.describe()
+                    )?;
+                }
+                passed_over += 1;
+                continue;
+            }
+            past => past?,
+        };
         let Some(pipe) = &past.pipe else { continue };
         let mut now = Now { volume: volume.root(), run, pipe, inputs: &past.inputs, calls: None };
         for Step { what, said } in &past.steps {
@@ -137,7 +153,10 @@ pub(super) fn backtest(
             }
         }
     }
-    let mut text = format!("{steps} step(s) of {} run(s), {others} would be decided otherwise", runs.len());
+    let mut text = format!(
+        "{steps} step(s) of {} run(s), {others} would be decided otherwise",
+        runs.len() - passed_over
+    );
     if gone > 0 {
         text += &format!("; {gone} tool call(s) can not be asked about: their recordings are gone");
     }
