@@ -103,12 +103,41 @@ impl Bindings {
     }
 
     fn context(&self) -> minijinja::Value {
-        minijinja::Value::from(minijinja::value::Serde(json!({
+        minijinja::Value::from(minijinja::value::Serde(self.values()))
+    }
+
+    fn values(&self) -> Value {
+        json!({
             "inputs": self.inputs,
             "nodes": self.nodes,
             "run": { "id": self.run_id },
             "iteration": self.iteration,
-        })))
+        })
+    }
+
+    /// The error, with the name that has no value, if that is what it is about.
+    fn with_what_is_missing(
+        &self,
+        error: minijinja::Error,
+        names: impl IntoIterator<Item = String>,
+    ) -> TemplateError {
+        let is_about_it = error.kind() == minijinja::ErrorKind::UndefinedError;
+        let error = TemplateError::from(error);
+        if !is_about_it {
+            return error;
+        }
+        let values = self.values();
+        let is_missing = |path: &String| {
+            let found = path.split('.').try_fold(&values, |value, part| value.get(part));
+            found.is_none() && name(path).is_some()
+        };
+        let mut missing: Vec<String> =
+            names.into_iter().filter(is_missing).map(|path| format!("`{path}`")).collect();
+        missing.sort();
+        match missing.is_empty() {
+            true => error,
+            false => TemplateError { message: format!("{} has no value", missing.join(" or ")), ..error },
+        }
     }
 }
 
@@ -216,7 +245,10 @@ impl Template {
             let message = "the text is longer than 32 MiB; give large values by file".to_owned();
             return Err(TemplateError { message, line: None });
         }
-        rendered?;
+        rendered.map_err(|error| {
+            let names = template.undeclared_variables(true);
+            bindings.with_what_is_missing(error, names)
+        })?;
         Ok(String::from_utf8_lossy(&text.0).into_owned())
     }
 
@@ -225,7 +257,10 @@ impl Template {
     /// # Errors
     /// When a value is missing, or it takes too many steps.
     pub fn holds(&self, bindings: &Bindings) -> Result<bool, TemplateError> {
-        Ok(LENIENT.compile_expression(&self.source)?.eval(bindings.context())?.is_true())
+        let expression = LENIENT.compile_expression(&self.source)?;
+        let value = expression.eval(bindings.context());
+        let names = || expression.undeclared_variables(true);
+        Ok(value.map_err(|error| bindings.with_what_is_missing(error, names()))?.is_true())
     }
 
     /// What a condition that needs nothing always is. One that could make much of little is not looked into: a file is
@@ -404,7 +439,9 @@ mod tests {
     fn prompts_are_filled_in_and_a_missing_value_is_an_error() {
         let render = |source| Template::text(source).unwrap().0.render(&bindings());
         assert_eq!(render("{{ inputs.name }}: {{ nodes.plan.output }}").unwrap(), "x: the plan");
-        assert!(render("{{ nodes.plan.outputs.missing }}").is_err());
+        let error = render("{{ inputs.name }}\n{{ nodes.plan.outputs.missing|upper }}").unwrap_err();
+        assert_eq!(error.message, "`nodes.plan.outputs.missing` has no value");
+        assert_eq!(error.line, Some(2));
     }
 
     #[test]
