@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::digesting::{Floor, Way};
+
 pub(crate) const HELP: &str = "\
 cargo xtask bench [--quick] [--only NAME]... [--rounds N] [--omne PATH] [--write]
     Compare whole processes with their floor and with other programs; print the tables.
@@ -15,7 +17,9 @@ cargo xtask bench [--quick] [--only NAME]... [--rounds N] [--omne PATH] [--write
 cargo xtask counts [--write] [--omne PATH]
     Count instructions under valgrind and compare them with xtask/counts.txt, or write that file.
 cargo xtask log DIR [--events N] [--nodes N]
-    Make a volume with one completed run whose log has exactly so many events.";
+    Make a volume with one completed run whose log has exactly so many events.
+cargo xtask floor N J BODY file|pipe DIR
+    Start `sh -c BODY` N times, J in flight; keep the output of each in a file of DIR and digest it.";
 
 /// What is asked for.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub(crate) enum Command {
     Help,
     Bench(Options),
     Counts(Options),
+    Floor(Floor),
     Log { volume: PathBuf, events: u64, nodes: u64 },
 }
 
@@ -39,6 +44,9 @@ pub(crate) struct Options {
 /// Reads the arguments after the program's name.
 pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Command> {
     let command = words.next().unwrap_or_default();
+    if command == "floor" {
+        return floor(&words.collect::<Vec<_>>());
+    }
     let mut options = Options::default();
     let (mut events, mut nodes, mut volume) = (1_000_000, None, None);
     while let Some(word) = words.next() {
@@ -80,6 +88,18 @@ pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Command> {
         "" | "help" | "--help" | "-h" => Command::Help,
         other => bail!("there is no command `{other}`\n{HELP}"),
     })
+}
+
+fn floor(words: &[String]) -> Result<Command> {
+    let [nodes, jobs, body, way, directory] = words else { bail!("`floor` takes five arguments\n{HELP}") };
+    let way = match way.as_str() {
+        "file" => Way::File,
+        "pipe" => Way::Pipe,
+        other => bail!("`{other}` is no way of output\n{HELP}"),
+    };
+    let number = |word: &str| word.parse().with_context(|| format!("`{word}` is no number"));
+    let (nodes, jobs) = (number(nodes)?, number(jobs)?);
+    Ok(Command::Floor(Floor { nodes, jobs, body: body.clone(), way, directory: directory.into() }))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod arguments;
 mod bench;
 mod counts;
+mod digesting;
 mod files;
 mod machine;
 mod measure;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Ok(Command::Help) => table::say(arguments::HELP),
         Ok(Command::Bench(options)) => bench::run(&options),
         Ok(Command::Counts(options)) => counts::run(&options),
+        Ok(Command::Floor(floor)) => floor.run(),
         Ok(Command::Log { volume, events, nodes }) => log(&volume, events, nodes),
         Err(error) => Err(error),
     };

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Bench, JOBS, rows};
 use crate::{
     files::Shape,
-    measure::Entry,
+    measure::{Entry, Measured},
     table::{Table, tell},
 };
 
@@ -66,14 +66,22 @@ pub(super) fn output(bench: &Bench) -> Result<Vec<Table>> {
     const BODY: &str = "head -c 1048576 /dev/zero";
     let nodes = if bench.quick { 200 } else { 1_000 };
     let note = "Each node prints 1 MiB. The floor gives each process a file as its standard output. `omne` reads a pipe, \
-                digests what it reads and writes it to a file; make and xargs only pass on where they print to and keep \
+                digests what it reads and writes it to a file, for which there is a floor, too; make and xargs only pass on where they print to and keep \
                 nothing of a node; the others print in the end what they kept. Each has run once before.";
     let mut table = Table::new("1 MiB of output a node", note, &HEADER);
     let directory = bench.directory("output")?;
     let mut floor =
         bench.floor("floor: straight into a file", &directory, ("wide", nodes), BODY, "file floor-out");
     floor.what = floor.what.with_fresh(&["floor-out"]);
-    let mut entries = vec![floor, bench.omne_run(&directory, "auto", &Shape::Wide.pipe(nodes, BODY))?];
+    let mut entries = vec![floor];
+    for (name, way) in
+        [("floor: and each file digested", "file"), ("floor: digested and written from a pipe", "pipe")]
+    {
+        let mut what = Measured::new(&std::env::current_exe()?, &directory, &format!("floor {nodes} {JOBS}"));
+        what.args.extend([BODY, way, way].map(Into::into));
+        entries.push(Entry { name: name.to_owned(), what: what.with_fresh(&[way]) });
+    }
+    entries.push(bench.omne_run(&directory, "auto", &Shape::Wide.pipe(nodes, BODY))?);
     for tool in bench.tools.iter().filter(|tool| tool.peer.most(Shape::Wide) >= 1_000) {
         let directory = directory.join(tool.peer.name().replace(' ', "-"));
         let mut what = tool.prepare(&directory, Shape::Wide, nodes, BODY, JOBS)?;
