@@ -1,5 +1,7 @@
 //! What may start now, kept up to date with each end: O(out-degree) an end.
 
+use std::collections::BTreeMap;
+
 use crate::{Ends, Graph, NodeIx, TriggerRule, Verdict};
 
 /// Where a node stands, as far as the graph is concerned.
@@ -46,11 +48,16 @@ pub struct Scheduler {
     rules: Vec<TriggerRule>,
     ends: Vec<Ends>,
     standing: Vec<Standing>,
+    /// How nodes had ended that something comes before which runs again. They do not run again, but what follows them has
+    /// to wait until they would have.
+    kept: BTreeMap<NodeIx, Standing>,
     open: usize,
 }
 
 impl Scheduler {
-    /// A scheduler in which nothing has ended but what `ended` names; the rest of what follows is in `fired`.
+    /// A scheduler in which nothing has ended but what `ended` names; the rest of what follows is in `fired`. Where
+    /// something runs again that comes before a node which has ended, that node counts as ended once its rule fires, and
+    /// as blocked or skipped if that is what its rule comes to now; nothing is fired for it.
     pub fn new(
         graph: &Graph,
         rules: Vec<TriggerRule>,
@@ -59,8 +66,13 @@ impl Scheduler {
     ) -> Self {
         let mut standing = vec![Standing::Waiting; graph.len()];
         let mut open = graph.len();
-        for node in graph.nodes() {
+        let mut kept = BTreeMap::new();
+        for &node in graph.order() {
             if let Some(end @ (Standing::Completed | Standing::Failed | Standing::Skipped)) = ended(node) {
+                if graph.dependencies(node).iter().any(|d| standing[d.place()] == Standing::Waiting) {
+                    kept.insert(node, end);
+                    continue;
+                }
                 standing[node.place()] = end;
                 open -= 1;
             }
@@ -72,7 +84,7 @@ impl Scheduler {
                 count(&mut ends[node.place()], standing[dependency.place()]);
             }
         }
-        let mut scheduler = Self { rules, ends, standing, open };
+        let mut scheduler = Self { rules, ends, standing, kept, open };
         for node in graph.nodes() {
             scheduler.settle(graph, node, fired);
         }
@@ -107,14 +119,26 @@ impl Scheduler {
         }
     }
 
-    /// Whether the node became blocked by it.
+    /// Whether the node ended by it: it became blocked, or had ended before.
     fn settle_one(&mut self, graph: &Graph, node: NodeIx, fired: &mut Vec<Fired>) -> bool {
         let place = node.place();
         if self.standing[place] != Standing::Waiting {
             return false;
         }
         let dependencies = graph.dependencies(node);
-        match self.rules[place].decide(dependencies.len(), self.ends[place]) {
+        let verdict = self.rules[place].decide(dependencies.len(), self.ends[place]);
+        if verdict != Verdict::Wait
+            && let Some(end) = self.kept.remove(&node)
+        {
+            self.standing[place] = match verdict {
+                Verdict::Skip => Standing::Skipped,
+                Verdict::Block => Standing::Blocked,
+                Verdict::Wait | Verdict::Fire => end,
+            };
+            self.open -= 1;
+            return true;
+        }
+        match verdict {
             Verdict::Wait => {}
             Verdict::Fire => {
                 self.standing[place] = Standing::Released;
@@ -213,6 +237,24 @@ mod tests {
         fired.clear();
         scheduler.end(&graph, NodeIx::new(1), Standing::Completed, &mut fired);
         assert_eq!(fired, [Fired::Ready(NodeIx::new(2))]);
+    }
+
+    #[test]
+    fn what_follows_a_kept_node_waits_for_what_runs_again_before_it() {
+        let graph = Graph::new(of(&lists(&[&[], &[0], &[1], &[1]]))).unwrap();
+        let begin = |fired: &mut Vec<Fired>| {
+            let ended = |node: NodeIx| (node.place() == 1).then_some(Standing::Completed);
+            Scheduler::new(&graph, vec![TriggerRule::AllSuccess; 4], ended, fired)
+        };
+        for (end, third) in [(Standing::Completed, Standing::Released), (Standing::Failed, Standing::Blocked)]
+        {
+            let mut fired = Vec::new();
+            let mut scheduler = begin(&mut fired);
+            assert_eq!(fired, [Fired::Ready(NodeIx::new(0))]);
+            scheduler.end(&graph, NodeIx::new(0), end, &mut fired);
+            assert_eq!([2, 3].map(|place| scheduler.standing(NodeIx::new(place))), [third; 2]);
+            assert!(!fired.iter().any(|fired| fired.node().place() == 1), "it does not run again");
+        }
     }
 
     fn any_rules(n: usize) -> impl Strategy<Value = Vec<TriggerRule>> {

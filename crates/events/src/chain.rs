@@ -1,7 +1,7 @@
 //! The rules that hold from line to line whatever the events mean: `seq`, `id`,
 //! `ts`, `run_id` and `prev`.
 
-use crate::{Decoded, Digest, EventId, RunId, Timestamp};
+use crate::{Decoded, Digest, Event, EventId, Line, LineRef, RunId, Timestamp};
 
 /// The state of the chain after some line.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Chain {
     head: Digest,
     redactions: Redactions,
     redacted: u64,
+    /// The first line says that it is a log of omne-cli 0.2.
+    legacy: bool,
 }
 
 /// The rule that a line breaks.
@@ -56,6 +58,9 @@ pub enum ChainFault {
         /// The log's run.
         expected: RunId,
     },
+    /// Lines of this version have these.
+    #[error("`{0}` is missing: only logs of omne-cli 0.2 have none, in any of their lines")]
+    Missing(&'static str),
     /// `prev` is not the digest of the line before.
     #[error("`prev` is not the SHA-256 of the line before: that line or this one was changed")]
     Prev,
@@ -74,6 +79,7 @@ impl Default for Chain {
             head: Digest::ZERO,
             redactions: Redactions::Refused,
             redacted: 0,
+            legacy: false,
         }
     }
 }
@@ -114,6 +120,11 @@ impl Chain {
         self.redacted
     }
 
+    /// Whether it is a log of omne-cli 0.2, whose lines are neither numbered nor linked.
+    pub fn is_legacy(&self) -> bool {
+        self.legacy
+    }
+
     /// The digest of the last line: what the next one's `prev` has to be.
     pub fn head(&self) -> Digest {
         self.head
@@ -124,6 +135,7 @@ impl Chain {
     pub fn follow(&mut self, bytes: &[u8], digest: Digest, decoded: &Decoded<'_>) -> Vec<ChainFault> {
         let line = &decoded.line;
         let mut faults = Vec::new();
+        let is_first = self.seq == 0;
         if line.seq() != self.seq + 1 {
             faults.push(ChainFault::Seq { found: line.seq(), expected: self.seq + 1 });
         }
@@ -143,12 +155,17 @@ impl Chain {
             Some(_) => {}
             None => self.run = Some(RunId::checked(line.run())),
         }
-        let linked = match &decoded.prev {
-            Some(prev) => prev.as_bytes() == self.head.text(),
-            None => decoded.legacy,
-        };
-        if !linked {
-            faults.push(ChainFault::Prev);
+        if is_first {
+            self.legacy = decoded.legacy && decoded.prev.is_none() && !carries_definition(line);
+        }
+        if decoded.legacy && !self.legacy {
+            faults.push(ChainFault::Missing("seq"));
+        }
+        match &decoded.prev {
+            Some(prev) if prev.as_bytes() == self.head.text() => {}
+            Some(_) => faults.push(ChainFault::Prev),
+            None if self.legacy => {}
+            None => faults.push(ChainFault::Missing("prev")),
         }
         let head = match (redaction(bytes), self.redactions) {
             (Some(was), Redactions::Accepted) => {
@@ -188,6 +205,17 @@ pub enum Redactions {
     Refused,
     /// The copy of one may have.
     Accepted,
+}
+
+/// Whether it is the first event of a log of this version, whatever else was taken from it.
+fn carries_definition(line: &LineRef<'_>) -> bool {
+    let LineRef::Owned(line) = line else { return false };
+    match &**line {
+        Line::Known(record) => {
+            matches!(&record.event, Event::PipeStarted(started) if started.definition.is_some() || started.host.is_some())
+        }
+        Line::Unknown { .. } => false,
+    }
 }
 
 /// What stands before the digest of a line that was changed, and behind everything else.

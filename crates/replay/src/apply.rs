@@ -12,6 +12,8 @@ use omne_events::{
 };
 use omne_pipe::Pipe;
 
+use smol_str::SmolStr;
+
 use crate::state::{NodePhase, NodeRecord, RunPhase, RunState};
 
 /// A rule of logs that an event breaks. The state takes what it can from the event all the same.
@@ -23,9 +25,22 @@ pub enum Violation {
     /// The run begins a second time.
     #[error("`pipe.started` comes a second time")]
     StartedTwice,
-    /// Something comes after the end.
-    #[error("`{0}` comes after `pipe.completed`")]
-    AfterEnd(&'static str),
+    /// Something comes after an end that only a resume may follow.
+    #[error("`{event}` comes after `{end}`")]
+    AfterEnd {
+        /// What comes.
+        event: SmolStr,
+        /// The end.
+        end: &'static str,
+    },
+    /// A node completes though its question was not answered, or not with yes.
+    #[error("node `{node}` completes though its question {why}")]
+    Unapproved {
+        /// The node.
+        node: NodeId,
+        /// What became of the question.
+        why: &'static str,
+    },
     /// The definition can not be read.
     #[error("the definition is not a valid pipe: {0}")]
     Definition(String),
@@ -98,6 +113,14 @@ pub enum Violation {
     NoWhy(NodeId),
 }
 
+/// Whether only a runner that is at it makes such an event. People may answer and cancel when there is none.
+fn is_done_by_a_runner(event: &str) -> bool {
+    matches!(
+        event,
+        "node.started" | "node.spawned" | "node.completed" | "iteration.started" | "pipe.completed"
+    )
+}
+
 /// Where in a run an event stands, and what it is called.
 #[derive(Clone, Copy)]
 enum Position {
@@ -119,6 +142,9 @@ impl RunState {
             LineRef::Borrowed(record) => self.apply_ref(record),
             LineRef::Owned(line) => match &**line {
                 Line::Known(record) => self.apply(record),
+                Line::Unknown { kind, .. } if self.phase == RunPhase::Completed => {
+                    Err(Violation::AfterEnd { event: kind.as_str().into(), end: "pipe.completed" })
+                }
                 Line::Unknown { .. } => Ok(()),
             },
         }
@@ -152,8 +178,8 @@ impl RunState {
         match &record.event {
             Event::PipeStarted(started) => self.start(started, record.at),
             Event::PipeResumed(resumed) => self.resume(resumed, record.at),
-            Event::PipeCompleted(_) => {
-                self.phase = RunPhase::Completed;
+            Event::PipeCompleted(completed) => {
+                self.is_over(RunPhase::Completed, record.at, Some(completed.duration_ms));
                 let count =
                     |is: fn(NodePhase) -> bool| self.nodes.iter().filter(|node| is(node.phase)).count();
                 let unwell = |phase| matches!(phase, NodePhase::Failed | NodePhase::Blocked);
@@ -164,19 +190,19 @@ impl RunState {
                 }
             }
             Event::PipeAborted(aborted) => {
-                self.phase = RunPhase::Aborted;
+                self.is_over(RunPhase::Aborted, record.at, Some(aborted.duration_ms));
                 self.reason = Some(aborted.reason.clone());
                 self.give_up_retries();
                 self.nothing_runs(kind)
             }
             Event::PipeInterrupted(interrupted) => {
-                self.phase = RunPhase::Interrupted;
+                self.is_over(RunPhase::Interrupted, record.at, None);
                 self.reason = Some(interrupted.signal.to_string());
                 self.give_up_retries();
                 self.nothing_runs(kind)
             }
             Event::PipeParked(_) => {
-                self.phase = RunPhase::Parked;
+                self.is_over(RunPhase::Parked, record.at, None);
                 self.give_up_retries();
                 self.nothing_runs(kind)
             }
@@ -215,7 +241,8 @@ impl RunState {
             Event::AgentStarted(started) => {
                 let node = self.running_node(&started.node_id, started.attempt, kind)?;
                 if let Some(session) = &started.session_id {
-                    self.nodes[node].rare().session_id = Some(session.clone());
+                    let rare = self.nodes[node].rare();
+                    (rare.session_id, rare.session_begun) = (Some(session.clone()), true);
                 }
                 Ok(())
             }
@@ -251,7 +278,19 @@ impl RunState {
                 Err(Violation::NotStarted(kind))
             }
             (_, Position::First) => Err(Violation::StartedTwice),
-            (RunPhase::Completed, Position::Within(kind)) => Err(Violation::AfterEnd(kind)),
+            (RunPhase::Completed, Position::Within(kind)) => {
+                Err(Violation::AfterEnd { event: kind.into(), end: "pipe.completed" })
+            }
+            (RunPhase::Aborted | RunPhase::Interrupted | RunPhase::Parked, Position::Within(kind))
+                if self.pipe.is_some() && is_done_by_a_runner(kind) =>
+            {
+                let end = match self.phase {
+                    RunPhase::Aborted => "pipe.aborted",
+                    RunPhase::Interrupted => "pipe.interrupted",
+                    _ => "pipe.parked",
+                };
+                Err(Violation::AfterEnd { event: kind.into(), end })
+            }
             _ => Ok(()),
         }
     }
@@ -323,6 +362,12 @@ impl RunState {
         }
     }
 
+    fn is_over(&mut self, phase: RunPhase, at: Timestamp, took: Option<u64>) {
+        (self.phase, self.over_at) = (phase, Some(at));
+        // Logs of omne-cli 0.2 do not tell it.
+        self.go_took = took.filter(|_| self.pipe.is_some() || self.light);
+    }
+
     fn nothing_runs(&self, event: &'static str) -> Result<(), Violation> {
         // Where the pipe is not known, neither is what would have to have ended.
         match self.running {
@@ -373,7 +418,7 @@ impl RunState {
         let expected = self.resumes + 1;
         self.resumes = resumed.resume;
         self.phase = RunPhase::Running;
-        self.go_since = Some(at);
+        (self.go_since, self.go_took) = (Some(at), None);
         self.reason = None;
         // Whatever was left was ended first.
         self.processes.clear();
@@ -401,11 +446,19 @@ impl RunState {
                     record.phase = NodePhase::Pending;
                     record.goes_on = step.action == PlanAction::Continue;
                     record.attempts_before = record.attempt;
+                    let anew = step.action != PlanAction::Continue;
+                    if anew {
+                        // What it came to counts no more, even if it does not come to run again.
+                        (record.started_at, record.ended_at, record.duration_ms) = (None, None, None);
+                        (record.exit_code, record.output_bytes, record.output_sha256) = (None, 0, None);
+                    }
                     if let Some(rare) = &mut record.rare {
                         (rare.error, rare.message, rare.reason, rare.signal) = (None, None, None, None);
-                        if step.action != PlanAction::Continue {
+                        if anew {
                             (rare.iteration, rare.session_id, rare.gate) = (None, None, None);
-                            (rare.rounds_ended, rare.loop_done) = (0, false);
+                            (rare.rounds_ended, rare.loop_done, rare.session_begun) = (0, false, false);
+                            (rare.outputs, rare.output_path) = (None, None);
+                            rare.denied_tools.clear();
                         }
                     }
                 }
@@ -447,8 +500,9 @@ impl RunState {
             rare.rounds_ended = 0;
         }
         rare.loop_done = false;
-        if started.session_id.is_some() {
+        if started.session_id.is_some() && started.session_id != rare.session_id {
             rare.session_id.clone_from(&started.session_id);
+            rare.session_begun = false;
         }
         // A round that was cut off is begun again under its number, and a new attempt counts from 1.
         let follows =

@@ -137,13 +137,11 @@ fn step(
                     (PlanAction::Run, format!("`{}` runs again, so it is decided anew", pipe.node(*cause).id))
                 }
                 (None, Some(what)) => (PlanAction::Run, what),
-                (None, None)
-                    if pipe.node(node).when().map(|w| w.source())
-                        != state.pipe().and_then(|old| old.node(before).when().map(|w| w.source())) =>
-                {
-                    (PlanAction::Run, "`when` changed".into())
-                }
-                (None, None) => (PlanAction::Keep, "it was skipped".into()),
+                // Its identity is not in the log: it never began.
+                (None, None) => match own_change(state, before, pipe, node) {
+                    Some(what) => (PlanAction::Run, what),
+                    None => (PlanAction::Keep, "it was skipped".into()),
+                },
             }
         }
         NodePhase::Pending if record.goes_on && changed.is_none() => {
@@ -154,6 +152,11 @@ fn step(
     }
 }
 
+/// What differs of the node itself, if the pipe is another one than that of the log.
+fn own_change(state: &RunState, before: NodeIx, pipe: &Pipe, node: NodeIx) -> Option<String> {
+    difference((state.pipe()?, before), (pipe, node), state.inputs())
+}
+
 /// How a loop goes on that was cut off or stopped, in words; `None` when it begins anew.
 fn goes_on(record: &NodeRecord, node: &Node) -> Option<String> {
     let rare = record.rare.as_ref()?;
@@ -162,7 +165,7 @@ fn goes_on(record: &NodeRecord, node: &Node) -> Option<String> {
         return Some("what comes after it is looked at again".to_owned());
     }
     let next = rare.rounds_ended + 1;
-    let has_begun = rare.iteration.is_some() && rare.session_id.is_some();
+    let has_begun = rare.iteration.is_some() && rare.known_session().is_some();
     (has_begun && next <= rounds.max_iterations).then(|| format!("it goes on with iteration {next}"))
 }
 

@@ -141,6 +141,8 @@ pub struct NodeRecordRare {
     pub loop_done: bool,
     /// The agent's session.
     pub session_id: Option<String>,
+    /// Whether a program was ever started in it.
+    pub session_begun: bool,
     /// Its gate.
     pub gate: Option<Gate>,
 }
@@ -185,6 +187,13 @@ impl Gate {
     /// Whether it waits for people.
     pub fn is_waiting(&self) -> bool {
         self.state == "waiting"
+    }
+}
+
+impl NodeRecordRare {
+    /// The agent's session, if the agent can know it: a program was started in it, or a round of it ended.
+    pub fn known_session(&self) -> Option<&str> {
+        self.session_id.as_deref().filter(|_| self.session_begun || self.rounds_ended > 0)
     }
 }
 
@@ -240,6 +249,10 @@ pub struct RunState {
     /// When its last event was so far.
     pub(crate) go_until: Option<Timestamp>,
     pub(crate) last_at: Option<Timestamp>,
+    /// When it last completed, was aborted, interrupted or parked.
+    pub(crate) over_at: Option<Timestamp>,
+    /// How long the present go took, by the word of the event that ended it.
+    pub(crate) go_took: Option<u64>,
     /// How long all goes before took.
     pub(crate) active_before_ms: u64,
     pub(crate) resumes: u32,
@@ -321,15 +334,23 @@ impl RunState {
     }
     /// When it ended; `None` while it runs.
     pub fn ended_at(&self) -> Option<Timestamp> {
-        self.last_at.filter(|_| !matches!(self.phase, RunPhase::Unborn | RunPhase::Running))
+        self.over_at.filter(|_| !matches!(self.phase, RunPhase::Unborn | RunPhase::Running))
     }
-    /// How long runners were at it, in milliseconds; up to the last event while it runs.
-    pub fn active_ms(&self) -> u64 {
-        let present = match (self.go_since, self.go_until) {
+    /// When the last event of its last runner was.
+    pub fn go_until(&self) -> Option<Timestamp> {
+        self.go_until
+    }
+    /// How long its last runner was at it, in milliseconds; up to the last event while it runs.
+    pub fn go_ms(&self) -> u64 {
+        let by_events = || match (self.go_since, self.go_until) {
             (Some(since), Some(until)) => milliseconds(until.since(since)),
             _ => 0,
         };
-        self.active_before_ms + present
+        self.go_took.unwrap_or_else(by_events)
+    }
+    /// How long runners were at it, in milliseconds; up to the last event while it runs.
+    pub fn active_ms(&self) -> u64 {
+        self.active_before_ms + self.go_ms()
     }
     /// How often it was resumed.
     pub fn resumes(&self) -> u32 {

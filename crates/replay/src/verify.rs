@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use omne_events::{Chain, Digest, LogReader, ReadError, Redactions, Tail, read_ahead};
+use omne_events::{
+    Chain, Digest, Event, Line, LineRef, LogReader, ReadError, Redactions, RunId, Tail, read_ahead,
+};
 use serde::Serialize;
 
 use crate::RunState;
@@ -50,6 +52,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds a finding if the log is not that of `run`, in whose directory it lies.
+    pub fn has_to_be_of(&mut self, run: &RunId) {
+        if let Some(other) = self.state.run().filter(|other| *other != run) {
+            let message = format!("the log is of the run `{other}`, and lies in the directory of `{run}`");
+            self.findings.insert(0, Finding { line: 1, message });
+        }
+    }
+
     /// The first finding that is more than a torn last line.
     pub fn damage(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.line <= self.lines)
@@ -67,7 +77,6 @@ pub fn verify(reader: &mut LogReader<'_>, terms: Terms) -> Result<Report, ReadEr
         chain = chain.accepting_redactions();
     }
     let mut findings: Vec<Finding> = Vec::new();
-    let mut legacy = false;
     // After a line that can not be read nobody knows what the later ones follow from.
     let mut readable = true;
     let mut line = 0;
@@ -93,7 +102,6 @@ pub fn verify(reader: &mut LogReader<'_>, terms: Terms) -> Result<Report, ReadEr
                 readable = false;
             }
             Ok(decoded) => {
-                legacy |= decoded.legacy;
                 for fault in chain.follow(bytes, digest, &decoded) {
                     find(fault.to_string());
                 }
@@ -102,6 +110,11 @@ pub fn verify(reader: &mut LogReader<'_>, terms: Terms) -> Result<Report, ReadEr
                 }
                 if readable && let Err(violation) = state.apply_line(&decoded.line) {
                     find(violation.to_string());
+                }
+                if !chain.is_legacy()
+                    && let Some(field) = missing(&decoded.line)
+                {
+                    find(format!("`{}` has no `{field}`", decoded.line.kind()));
                 }
                 let carries_definition = matches!(decoded.line.kind(), "pipe.started" | "pipe.resumed");
                 if bytes.len() > omne_events::MAX_LINE && !carries_definition {
@@ -121,5 +134,18 @@ pub fn verify(reader: &mut LogReader<'_>, terms: Terms) -> Result<Report, ReadEr
         findings.push(Finding { line: 1, message: "the log holds no event".into() });
     }
     let (length, tail) = (reader.offset(), reader.tail());
+    let legacy = chain.is_legacy();
     Ok(Report { lines: line, chain, length, tail, findings, legacy, expected_at, state })
+}
+
+/// A field that a line of this version has, and this one lacks. What one can't do without is missed by who reads it.
+fn missing(line: &LineRef<'_>) -> Option<&'static str> {
+    let LineRef::Owned(line) = line else { return None };
+    let Line::Known(record) = &**line else { return None };
+    match &record.event {
+        Event::PipeStarted(started) if started.definition.is_none() => Some("definition"),
+        Event::NodeStarted(started) if started.node_sha256.is_none() => Some("node_sha256"),
+        Event::NodeCompleted(completed) if completed.output_sha256.is_none() => Some("output_sha256"),
+        _ => None,
+    }
 }

@@ -144,7 +144,7 @@ impl Roster {
         let goes_on = rounds.filter(|_| record.goes_on).map(|(rounds, rare)| GoesOn {
             iteration: rare.rounds_ended + 1,
             is_done: rare.loop_done,
-            session: rare.session_id.clone().filter(|_| !rounds.fresh_context),
+            session: rare.known_session().filter(|_| !rounds.fresh_context).map(str::to_owned),
         });
         Some(Box::new(Ask {
             prompt: self.prompt(node)?.clone(),

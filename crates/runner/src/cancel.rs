@@ -122,6 +122,8 @@ fn end_here(
         RunPhase::Parked => "the run was cancelled while it was parked",
         _ => "the run was cancelled after its runner had died",
     };
+    // Since its runner died, or ended, nobody was at it.
+    let (until, took) = (state.go_until(), state.go_ms());
     let mut record = |event| -> Result<(), RunError> {
         let record = log.append(clock.now(), event)?;
         state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))
@@ -134,14 +136,14 @@ fn end_here(
             message: Some(message.into()),
             exit_code: None,
             signal: None,
-            duration_ms: started_at.map_or(0, |at| milliseconds(clock.now().since(at))),
+            duration_ms: started_at.zip(until).map_or(0, |(at, until)| milliseconds(until.since(at))),
             retry_in_ms: None,
             usage: None,
         };
         record(failed.into())?;
     }
     state.give_up_retries();
-    let aborted = decide::aborted(&state, Some(format!("cancelled by {by}")), state.active_ms());
+    let aborted = decide::aborted(&state, Some(format!("cancelled by {by}")), took);
     let record = log.append(clock.now(), aborted.into())?;
     state.apply(&record).map_err(|violation| RunError::System(violation.to_string(), None))?;
     log.flush_and_sync()?;

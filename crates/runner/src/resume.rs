@@ -89,7 +89,8 @@ pub fn look_at(
 fn check(run: &RunDir, reader: Result<LogReader<'_>, ReadError>) -> Result<Report, RunError> {
     let damaged = |source| RunError::of_log(&run.id, source);
     let read = || Ok(verify(&mut reader?, Terms::default())?);
-    let report = read().map_err(damaged)?;
+    let mut report = read().map_err(damaged)?;
+    report.has_to_be_of(&run.id);
     if let Some(finding) = report.damage() {
         let (line, message) = (finding.line, finding.message.clone());
         return Err(damaged(FoldError::Finding { line, message }));

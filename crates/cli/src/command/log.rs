@@ -90,8 +90,12 @@ impl LogSource {
             LogSource::Bundle(..) => Redactions::Accepted,
             LogSource::Run(_) | LogSource::File(_) | LogSource::Stdin => Redactions::Refused,
         };
-        omne_replay::verify(&mut self.open()?, Terms { head, redactions })
-            .map_err(|error| Failure::new(Exit::Damaged, error))
+        let mut report = omne_replay::verify(&mut self.open()?, Terms { head, redactions })
+            .map_err(|error| Failure::new(Exit::Damaged, error))?;
+        if let LogSource::Run(run) = self {
+            report.has_to_be_of(&run.id);
+        }
+        Ok(report)
     }
 
     /// Its lines. A run that never began has none, which is no damage.

@@ -101,7 +101,7 @@ fn write_status(
         writeln!(out, "workspace {} ({})", visible(&workspace.path), workspace.mode.as_str())?;
     }
     for (key, value) in state.inputs() {
-        writeln!(out, "input {key} = {}", visible(&value.to_string()))?;
+        writeln!(out, "input {} = {}", visible(key), visible(&value.to_string()))?;
     }
     if let Some(reason) = state.reason() {
         writeln!(out, "reason {}", visible(reason))?;

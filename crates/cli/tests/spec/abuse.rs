@@ -16,10 +16,31 @@ fn damage(sandbox: &Sandbox, change: impl Fn(String) -> String) {
 }
 
 #[test]
+fn the_log_of_another_run_is_told() {
+    let sandbox = done();
+    let (first, was) = (sandbox.log(), std::fs::read(sandbox.log()).unwrap());
+    sandbox.omne(&["run", "p", "-q"]);
+    sandbox.file("damaged-on-purpose", "");
+    std::fs::write(sandbox.log(), was).unwrap();
+    let first = first.parent().unwrap().file_name().unwrap();
+    let verify = sandbox.omne(&["verify", "@last"]);
+    let said = format!("line 1: the log is of the run `{}`", first.display());
+    assert!(verify.code == 5 && verify.stdout.contains(&said), "{verify:?}");
+}
+
+#[test]
+fn what_a_log_names_inputs_commands_no_terminal() {
+    let sandbox = done();
+    damage(&sandbox, |text| text.replace("\"inputs\":[]", r#""inputs":[{"key":"k\u001b[31m","value":1}]"#));
+    let status = sandbox.omne(&["status", "@last"]);
+    assert!(status.stdout.contains("input k") && !status.stdout.contains('\u{1b}'), "{status:?}");
+}
+
+#[test]
 fn every_change_to_a_log_is_found() {
     let first = |text: &str, from: &str, to: &str| text.replacen(from, to, 1);
     type Change<'a> = (&'a str, &'a dyn Fn(String) -> String, &'a str);
-    let changes: [Change<'_>; 9] = [
+    let changes: [Change<'_>; 11] = [
         (
             "a changed value",
             &|t| first(&t, "\"attempt\":1", "\"attempt\":2"),
@@ -28,6 +49,34 @@ fn every_change_to_a_log_is_found() {
         ("a changed text", &|t| first(&t, "echo hi", "echo ho"), "line 1: `definition_sha256` is not"),
         ("a blank line", &|t| first(&t, "\n", "\n\n"), "line 2: the line is blank"),
         ("a carriage return", &|t| first(&t, "\n", "\r\n"), "line 1: the line has a carriage return"),
+        (
+            "numbers and links removed from the last line",
+            &|t| {
+                let (before, last) = t.trim_end().rsplit_once('\n').unwrap();
+                let without = |text: &str, from: &str, to: &str| {
+                    let (head, rest) = text.split_once(from).unwrap();
+                    format!("{head}{}", rest.split_once(to).unwrap().1)
+                };
+                let last = without(&without(last, "\"seq\":", ","), "\"prev\":\"", "\",");
+                format!("{before}\n{last}\n")
+            },
+            "line 5: `seq` is missing",
+        ),
+        (
+            "an event of another version after the end",
+            &|t| {
+                let last = t.lines().last().unwrap();
+                let id = last.split_once("\"id\":\"").unwrap().1.split_at(26).0;
+                t.clone()
+                    + &first(
+                        &last.replace(id, "7zzzzzzzzzzzzzzzzzzzzzzzzz"),
+                        "pipe.completed",
+                        "pipe.praised",
+                    )
+                    + "\n"
+            },
+            "line 6: `pipe.praised` comes after `pipe.completed`",
+        ),
         ("bytes after the end", &|t| t + "{}", "bytes follow the last whole line"),
         (
             "a line removed",

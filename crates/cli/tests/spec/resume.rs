@@ -236,3 +236,62 @@ fn the_plan_for_a_run_that_can_not_be_resumed_is_refused_as_the_resume_is() {
     sandbox.file("go", "");
     assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 0);
 }
+
+#[test]
+fn what_follows_a_kept_node_waits_for_what_runs_again_before_it() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "jobs: 2\nnodes:\n- {id: login, always: true, bash: 'test ! -e out; echo token=T$OMNE_ATTEMPT >> $OMNE_OUTPUT'}\n\
+         - {id: build, depends_on: [login], bash: 'true'}\n\
+         - {id: deploy, depends_on: [build], bash: 'echo $OMNE_OUTPUTS_LOGIN_TOKEN; test -e ok'}\n\
+         - {id: notify, depends_on: [deploy], when: nodes.login.outputs.token, bash: echo}",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    sandbox.file("ok", "");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.capture("deploy"), "T2\n");
+    assert_eq!(sandbox.node("notify")["state"], "completed");
+}
+
+#[test]
+fn what_runs_again_and_fails_blocks_what_follows_a_kept_node() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes: [{id: login, always: true, bash: test ! -e out}, {id: build, depends_on: [login], bash: 'true'}, \
+         {id: deploy, depends_on: [build], bash: test -e ok}]",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    sandbox.file("ok", "").file("out", "");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    assert_eq!(sandbox.states(), "aborted: login failed(crash), build completed, deploy blocked");
+}
+
+#[test]
+fn a_skipped_node_is_decided_anew_when_it_depends_on_something_else_now() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes: [{id: s, when: 'false', bash: echo}, {id: t, depends_on: [s], bash: echo}, {id: f, bash: exit 1}]",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    sandbox.file("n.yaml", "name: p\nversion: 1\nnodes: [{id: t, bash: echo}, {id: f, bash: exit 1}]");
+    let plan = sandbox.omne(&["resume", "@last", "--pipe", "n.yaml"]);
+    assert!(plan.stderr.contains("t     run     `depends_on` changed"), "{plan:?}");
+    assert_eq!(sandbox.states(), "aborted: t completed, f failed(crash)");
+}
+
+#[test]
+fn what_is_to_run_again_gives_nothing_of_what_it_gave_before() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes: [{id: a, bash: test $OMNE_ATTEMPT = 1}, {id: b, depends_on: [a], bash: echo k=old >> $OMNE_OUTPUT}, \
+         {id: f, bash: exit 1}, {id: z, depends_on: [b], trigger_rule: all_done, bash: 'echo [$OMNE_OUTPUTS_B_K]'}]",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.omne(&["resume", "@last", "--from", "a"]).code, 1);
+    assert_eq!(sandbox.capture("z"), "[]\n");
+    let b = sandbox.node("b");
+    assert_eq!(
+        [&b["state"], &b["outputs"], &b["exit_code"]],
+        [&"blocked".into(), &serde_json::Value::Null, &serde_json::Value::Null]
+    );
+}

@@ -1,6 +1,6 @@
 //! Attempts at nodes: what their events say, whoever holds the texts.
 
-use omne_dag::{NodeIx, Standing};
+use omne_dag::{Ends, NodeIx, Standing, Verdict};
 use omne_events::{
     Digest, DigestRef, NodeCompleted, NodeCompletedRef, NodeFailed, NodeId, NodeKind, NodeStarted,
     NodeStartedRef, Outputs, Timestamp, Usage,
@@ -8,7 +8,7 @@ use omne_events::{
 use smol_str::SmolStr;
 
 use super::Violation;
-use crate::state::{NodePhase, RunState};
+use crate::state::{Gate, NodePhase, RunState};
 
 /// What a `node.started` says.
 pub(super) struct Started<'a> {
@@ -103,7 +103,8 @@ impl RunState {
         }
         // Of an attempt that was cut off nobody says any more what it used in all.
         self.used(place, None);
-        let may_start = self.scheduler.as_ref().is_none_or(|s| s.may_start(NodeIx::new(place)));
+        let may_start = self.scheduler.as_ref().is_none_or(|s| s.may_start(NodeIx::new(place)))
+            || self.resumes > 0 && self.follows_kept(NodeIx::new(place));
         let record = &mut self.nodes[place];
         let why = match record.phase {
             NodePhase::Running | NodePhase::Waiting => Some("while it runs"),
@@ -122,7 +123,11 @@ impl RunState {
         record.node_sha256 = started.node_sha256;
         (record.ended_at, record.duration_ms, record.exit_code) = (None, None, None);
         (record.output_bytes, record.output_sha256) = (0, None);
+        let goes_on = record.goes_on;
         if let Some(rare) = &mut record.rare {
+            if !goes_on {
+                rare.iteration = None;
+            }
             (rare.error, rare.message, rare.signal, rare.reason) = (None, None, None, None);
             (rare.outputs, rare.output_path, rare.gate) = (None, None, None);
             rare.denied_tools.clear();
@@ -148,6 +153,9 @@ impl RunState {
     ) -> Result<(), Violation> {
         self.begun = true;
         let place = self.running_node(node, attempt, "node.spawned")?;
+        if let Some(rare) = &mut self.nodes[place].rare {
+            rare.session_begun = rare.session_id.is_some();
+        }
         self.processes.insert(place, process);
         Ok(())
     }
@@ -161,6 +169,11 @@ impl RunState {
         let place = self.running_node(completed.node_id, completed.attempt, "node.completed")?;
         self.processes.remove(&place);
         let record = &mut self.nodes[place];
+        let why = match (record.phase, record.gate().and_then(Gate::decision)) {
+            (NodePhase::Waiting, _) => Some("was not answered"),
+            (_, Some(false)) => Some("was answered with no"),
+            _ => None,
+        };
         // One that waits for people is counted as waiting already.
         self.running -= usize::from(record.phase == NodePhase::Running);
         record.goes_on = false;
@@ -179,7 +192,29 @@ impl RunState {
         }
         self.used(place, completed.usage);
         self.end(place, Standing::Completed);
-        Ok(())
+        match why.filter(|_| self.pipe.is_some()) {
+            Some(why) => Err(Violation::Unapproved { node: completed.node_id.clone(), why }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a node's own dependencies allow it, though something before them that runs again has not ended.
+    fn follows_kept(&self, node: NodeIx) -> bool {
+        let Some(pipe) = &self.pipe else { return false };
+        let phases = pipe.graph().dependencies(node).iter().map(|d| self.nodes[d.place()].phase);
+        let mut ends = Ends::default();
+        for phase in phases {
+            match phase {
+                NodePhase::Completed => ends.any_completed = true,
+                NodePhase::Failed | NodePhase::Blocked => ends.any_failed = true,
+                NodePhase::Skipped => ends.any_skipped = true,
+                NodePhase::Pending | NodePhase::Running | NodePhase::Retrying | NodePhase::Waiting => {
+                    ends.open += 1
+                }
+            }
+        }
+        let dependencies = pipe.graph().dependencies(node).len();
+        pipe.node(node).trigger_rule.decide(dependencies, ends) == Verdict::Fire
     }
 
     pub(super) fn node_failed(&mut self, failed: &NodeFailed, at: Timestamp) -> Result<(), Violation> {

@@ -57,7 +57,10 @@ fn nothing_follows_the_end_but_a_resume() {
     let mut story = Story::of("- {id: a, bash: echo a}");
     story.start("a", 1).complete("a").say(PipeCompleted { duration_ms: 1 });
     let skipped = NodeSkipped { node_id: id("a"), reason: "late".into() };
-    assert_eq!(story.blurt(skipped), Some(Violation::AfterEnd("node.skipped")));
+    assert_eq!(
+        story.blurt(skipped),
+        Some(Violation::AfterEnd { event: "node.skipped".into(), end: "pipe.completed" })
+    );
 }
 
 #[test]

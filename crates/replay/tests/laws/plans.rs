@@ -105,7 +105,11 @@ fn looping(ended: u32) -> Story {
 #[test]
 fn a_loop_with_a_session_goes_on_after_its_last_round_that_ended() {
     let plan_of = |story: &Story| picture(plan(&story.state, &Request::default()).unwrap());
-    insta::assert_snapshot!(plan_of(&looping(0)), @"a continue: its loop was cut off; it goes on with iteration 1");
+    let mut begun = looping(0);
+    // An agent that was never started knows no session.
+    insta::assert_snapshot!(plan_of(&begun), @"a rerun: it was cut off");
+    begun.say(NodeSpawned { node_id: id("a"), attempt: 1, pid: 7, program: "claude".into() });
+    insta::assert_snapshot!(plan_of(&begun), @"a continue: its loop was cut off; it goes on with iteration 1");
     insta::assert_snapshot!(plan_of(&looping(2)), @"a continue: its loop was cut off; it goes on with iteration 3");
 }
 

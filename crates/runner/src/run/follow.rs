@@ -48,6 +48,10 @@ impl Run<'_> {
             match self.state.node(dependency).phase {
                 // What never ran depends on something itself, and so on; no need to look for what it was.
                 NodePhase::Skipped | NodePhase::Blocked => return Some(latest),
+                // Nor for what was kept: something before it may have run again.
+                NodePhase::Completed if self.state.ended_before(self.state.node(dependency)) => {
+                    return Some(latest);
+                }
                 _ => until = until.max(ended(dependency).map(|(seq, _)| *seq)),
             }
         }

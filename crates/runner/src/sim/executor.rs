@@ -139,7 +139,7 @@ impl SimExecutor {
             attempt: number,
             output_path: None,
             output_bytes: 0,
-            output_sha256: None,
+            output_sha256: Some(Digest::of(b"")),
             duration_ms: milliseconds(took),
             exit_code: Some(0),
             usage: None,

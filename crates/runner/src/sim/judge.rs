@@ -176,8 +176,7 @@ impl Judge {
         let rule = self.pipe.nodes()[place].trigger_rule;
         let fires = verdict(rule, &self.dependencies(place, &self.ends())) == Some(End::Completed);
         let running = self.nodes.iter().filter(|node| node.stand == Stand::Runs).count();
-        let record = &mut self.nodes[place];
-        match record.stand {
+        match self.nodes[place].stand {
             Stand::Open | Stand::Failed(_, _, true) => {}
             Stand::Runs | Stand::Asks | Stand::Answered => return Err("a node does not start while it runs"),
             Stand::Completed(..) => return Err("a completed node never runs again unless asked"),
@@ -186,6 +185,10 @@ impl Judge {
         if !fires {
             return Err("nothing starts before its dependencies allow it");
         }
+        if !self.nothing_open_before(place, &self.ends()) {
+            return Err("nothing starts before all that comes before it has ended");
+        }
+        let record = &mut self.nodes[place];
         if running >= self.jobs {
             return Err("no more nodes run at once than may");
         }
@@ -223,6 +226,27 @@ impl Judge {
     fn dependencies(&self, place: usize, ends: &[End]) -> Vec<End> {
         let dependencies = self.pipe.graph().dependencies(NodeIx::new(place));
         dependencies.iter().map(|ix| ends[ix.place()]).collect()
+    }
+
+    /// Whether all that a node depends on, directly or not, has ended; but for nodes that start at the first success.
+    fn nothing_open_before(&self, place: usize, ends: &[End]) -> bool {
+        let mut seen = vec![false; ends.len()];
+        let mut next = vec![place];
+        while let Some(place) = next.pop() {
+            if self.pipe.nodes()[place].trigger_rule == TriggerRule::OneSuccess {
+                continue;
+            }
+            for dependency in self.pipe.graph().dependencies(NodeIx::new(place)) {
+                let place = dependency.place();
+                if ends[place] == End::Open {
+                    return false;
+                }
+                if !std::mem::replace(&mut seen[place], true) {
+                    next.push(place);
+                }
+            }
+        }
+        true
     }
 
     /// How each node ended, in the pipe's order.
