@@ -5,6 +5,7 @@ mod command;
 mod failure;
 mod progress;
 mod render;
+mod stream;
 mod wire;
 
 use std::process::ExitCode;

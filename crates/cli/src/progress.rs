@@ -2,13 +2,14 @@
 
 use std::{
     fmt::Write as _,
-    io::{IsTerminal, Read as _, Write as _},
+    io::{IsTerminal, Read as _},
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use omne_events::{Clock, Event, NodeId, Recorded, SystemClock};
 use omne_pipe::format_duration;
+use omne_process::Interruptible;
 use omne_replay::{NodePhase, RunPhase, RunState};
 use omne_runner::{Observer, RunDir};
 
@@ -16,10 +17,13 @@ use crate::{
     args::Show,
     command::captures,
     render::{self, Paint, sign},
+    stream::Stream,
 };
 
 /// How often the live display changes.
 const FRAME: Duration = Duration::from_millis(100);
+/// How long a run that was interrupted waits for whoever reads what it printed.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How many running nodes it names.
 const NAMED: usize = 8;
 
@@ -32,6 +36,8 @@ pub(crate) struct Progress {
     display: Display,
     paint: Paint,
     clock: SystemClock,
+    stdout: Stream,
+    stderr: Stream,
 }
 
 enum Display {
@@ -75,7 +81,8 @@ impl Progress {
             false => Display::Lines,
         };
         let announcement = (!show.json).then(|| format!("run_id={}\n", run.id));
-        Self { run, json: show.json, announcement, display, paint, clock: SystemClock::new() }
+        let (stdout, stderr) = (Stream::stdout(), Stream::stderr());
+        Self { run, json: show.json, announcement, display, paint, clock: SystemClock::new(), stdout, stderr }
     }
 
     /// The run was announced before.
@@ -84,14 +91,23 @@ impl Progress {
     }
 
     /// Says how it ended.
-    pub(crate) fn finish(self, state: &RunState) {
+    pub(crate) fn finish(mut self, state: &RunState) {
         if let Display::Live(live) = &self.display {
             live.bar.finish_and_clear();
         }
         if !matches!(self.display, Display::Quiet) {
-            eprint(&self.results(state));
-            eprint(&render::summary(state, self.paint));
+            let text = self.results(state) + &render::summary(state, self.paint);
+            self.eprint(&text);
         }
+        // Who wants an end waits for no reader.
+        self.drain((state.phase() == RunPhase::Interrupted).then_some(PATIENCE));
+    }
+
+    /// Waits until everything that was to be read is. Ctrl-C ends that.
+    fn drain(&mut self, patience: Option<Duration>) {
+        let _interruptible = Interruptible::new();
+        self.stdout.drain(patience);
+        self.stderr.drain(patience);
     }
 
     /// What the last nodes of a run that completed printed: its result, if it is short enough to be one.
@@ -124,10 +140,16 @@ impl Progress {
     }
 
     /// Takes the live display away, so that an error can be shown.
-    pub(crate) fn clear(self) {
-        if let Display::Live(live) = self.display {
+    pub(crate) fn clear(mut self) {
+        if let Display::Live(live) = &self.display {
             live.bar.finish_and_clear();
         }
+        self.drain(None);
+    }
+
+    /// A reader that is gone is no reason to stop a run.
+    fn eprint(&mut self, text: &str) {
+        let _ = self.stderr.print(text.as_bytes());
     }
 }
 
@@ -137,23 +159,14 @@ fn console_width() -> u16 {
     terminal_size::terminal_size_of(std::io::stderr()).map_or(USUAL, |(width, _)| width.0)
 }
 
-/// A terminal that is gone is no reason to stop a run.
-fn eprint(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
-}
-
 impl Observer for Progress {
     fn wrote(&mut self, records: &[Recorded], lines: &[u8], state: &RunState) {
         if let Some(line) = self.announcement.take() {
-            let mut stdout = std::io::stdout().lock();
             // A reader that is gone is no reason to stop a run.
-            let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+            let _ = self.stdout.print(line.as_bytes());
         }
         if self.json {
-            let mut stdout = std::io::stdout().lock();
-            let shown = stdout.write_all(lines).and_then(|()| stdout.flush());
-            drop(stdout);
-            if let Err(error) = shown {
+            if let Err(error) = self.stdout.print(lines) {
                 // The run itself goes on, and its log has them.
                 self.json = false;
                 // Whoever read them and is gone has seen enough.
@@ -171,7 +184,7 @@ impl Observer for Progress {
                     let (seconds, ms) = (since / 1000, since % 1000);
                     let _ = writeln!(text, "[{seconds:>4}.{ms:03}] {}", render::describe(&record.event));
                 }
-                eprint(&text);
+                self.eprint(&text);
             }
             Display::Live(live) => live.take(records, state, self.paint),
         }
@@ -197,7 +210,7 @@ impl Observer for Progress {
         let text = format!("{}: {}", self.paint.yellow("warning"), render::visible(message));
         match &self.display {
             Display::Live(live) => live.bar.println(text),
-            Display::Quiet | Display::Lines => eprint(&format!("{text}\n")),
+            Display::Quiet | Display::Lines => self.eprint(&format!("{text}\n")),
         }
     }
 }

@@ -35,10 +35,10 @@ pub enum Signal {
     Reload,
 }
 
-/// While this lives, Ctrl-C ends this process with 130: for a question at a terminal, when no supervisor takes care of
-/// signals any more.
+/// While this lives, Ctrl-C ends this process with 130, and SIGTERM with 143: for what waits for people when no supervisor
+/// takes care of signals any more.
 #[derive(Debug)]
-pub struct Interruptible(SigId);
+pub struct Interruptible([SigId; 2]);
 
 impl Interruptible {
     /// From now on.
@@ -46,15 +46,19 @@ impl Interruptible {
     /// # Errors
     /// When the operating system refuses.
     pub fn new() -> io::Result<Self> {
-        const INTERRUPTED: i32 = 130;
-        let always = Arc::new(AtomicBool::new(true));
-        signal_hook::flag::register_conditional_shutdown(consts::SIGINT, INTERRUPTED, always).map(Self)
+        let ends_with = |signal, code| {
+            let always = Arc::new(AtomicBool::new(true));
+            signal_hook::flag::register_conditional_shutdown(signal, code, always)
+        };
+        Ok(Self([ends_with(consts::SIGINT, 130)?, ends_with(consts::SIGTERM, 143)?]))
     }
 }
 
 impl Drop for Interruptible {
     fn drop(&mut self) {
-        low_level::unregister(self.0);
+        for id in self.0 {
+            low_level::unregister(id);
+        }
     }
 }
 

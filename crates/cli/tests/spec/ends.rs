@@ -118,6 +118,34 @@ fn a_second_signal_waits_for_no_hook() {
     assert_eq!(sandbox.states(), "interrupted: a failed(interrupted)");
 }
 
+#[test]
+fn a_run_waits_for_no_reader_that_has_stopped_reading() {
+    let sandbox = Sandbox::new();
+    let nodes: String = (0..200).map(|n| format!("- {{id: n{n}, bash: 'true'}}\n")).collect();
+    let all: Vec<String> = (0..200).map(|n| format!("n{n}")).collect();
+    let last =
+        |bash: &str| format!("nodes:\n{nodes}- {{id: z, depends_on: [{}], bash: {bash}}}\n", all.join(", "));
+    let start = |args: &[&str]| {
+        let mut command = sandbox.command(args);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    sandbox.pipe(&last("touch end"));
+    // Neither of the pipes is read before the last node has run; what was printed is all there then.
+    for args in [["run", "p", "--json"], ["run", "p", "--color=never"]] {
+        let child = start(&args);
+        sandbox.wait_for("end");
+        let run = sandbox.finish(child.wait_with_output().unwrap());
+        let printed = if args[2] == "--json" { &run.stdout } else { &run.stderr };
+        assert!(run.code == 0 && printed.lines().count() > 600, "{run:?}");
+        std::fs::remove_file(sandbox.path("end")).unwrap();
+    }
+    sandbox.pipe(&last("'touch here; sleep 300'"));
+    let mut child = start(&["run", "p", "--json"]);
+    sandbox.wait_for("here");
+    sandbox.signal(&child, rustix::process::Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn events_that_can_not_be_printed_are_missed_aloud_and_stop_no_run() {
