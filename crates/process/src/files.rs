@@ -49,3 +49,11 @@ pub(crate) fn as_before<T>(spawn: impl FnOnce() -> T) -> T {
     let _ = setrlimit(Resource::Nofile, *since);
     spawned
 }
+
+/// Takes from the umask what would keep this process out of its own files; what it starts gets the same.
+pub fn keep_own_rights() {
+    use rustix::fs::Mode;
+    // Reading it is setting it.
+    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(umask - Mode::RWXU);
+}

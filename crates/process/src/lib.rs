@@ -33,11 +33,11 @@ mod sigchld;
 pub use arrivals::Arrivals;
 pub use capture::{Captured, Sink};
 pub use directory::Directory;
-pub use files::{open_files_limit, processes_limit, raise_open_files};
+pub use files::{keep_own_rights, open_files_limit, processes_limit, raise_open_files};
 pub use kin::end_marked;
 pub use mask::{HIDDEN, LONGEST_SECRET, Mask, MaskError, Masker, SHORTEST_SECRET};
 pub use memory::give_back_large_memory;
-pub use signals::{Interruptible, Signal, Waker, without_signals};
+pub use signals::{Interruptible, Signal, Waker, outlive_file_size_limit, without_signals};
 pub use spawn::{BaseEnvironment, Environment, Mark, Output, Spec, Started, find_program, run_to_end};
 pub use supervisor::{End, Ended, Happening, Supervisor, Token};
 

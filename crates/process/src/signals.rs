@@ -35,6 +35,16 @@ pub enum Signal {
     Reload,
 }
 
+/// From now on, a write beyond the limit of a file's size (`ulimit -f`) fails, instead of ending this process without a
+/// word. What it starts is ended by that as ever.
+///
+/// # Errors
+/// When the operating system refuses.
+pub fn outlive_file_size_limit() -> io::Result<()> {
+    // A handler, for unlike an ignored signal it does not go on to another program.
+    signal_hook::flag::register(consts::SIGXFSZ, Arc::new(AtomicBool::new(false))).map(|_| ())
+}
+
 /// While this lives, Ctrl-C ends this process with 130, and SIGTERM with 143: for what waits for people when no supervisor
 /// takes care of signals any more.
 #[derive(Debug)]

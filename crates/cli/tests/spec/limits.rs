@@ -228,3 +228,27 @@ fn thousands_of_nodes_run_in_one_run() {
     };
     assert_eq!((count("completed"), count("skipped")), (50, 4_950));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_may_not_grow_is_told_and_ends_what_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("jobs: 2\nnodes: [{id: long, bash: 'sleep 300'}, {id: a, bash: 'yes | head -c 100000'}]");
+    let script = format!("ulimit -f 8; exec {} run p", env!("CARGO_BIN_EXE_omne"));
+    let run = sandbox.finish(sandbox.program("sh").args(["-c", &script]).output().unwrap());
+    assert_eq!(run.code, 8, "{run:?}");
+    assert!(run.stderr.contains("File too large") && run.stderr.contains("help: "), "{run:?}");
+}
+
+#[test]
+fn a_umask_that_takes_rights_from_its_own_user_keeps_nobody_out() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: echo hi}]");
+    let script = format!("umask 0777; exec {} run p", env!("CARGO_BIN_EXE_omne"));
+    let run = sandbox.finish(sandbox.program("sh").args(["-c", &script]).output().unwrap());
+    assert_eq!(run.code, 0, "{run:?}");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let log = sandbox.log();
+    assert_eq!((mode(&log), mode(log.parent().unwrap())), (0o600, 0o700));
+}

@@ -132,7 +132,7 @@ fn try_become_program(lent: &Lent) -> Result<usize, syscalls::Errno> {
     unsafe {
         // Before signals are let in: a handler would run in the parent's memory. The runtime ignores SIGPIPE for this
         // process; a child has the usual behaviour.
-        for signal in HANDLED.into_iter().chain([libc::SIGPIPE]) {
+        for signal in HANDLED.into_iter().chain([libc::SIGPIPE, libc::SIGXFSZ]) {
             libc::signal(signal, libc::SIG_DFL);
         }
         if let Some(limit) = lent.open_files {
