@@ -18,8 +18,44 @@ use crate::{RunDir, RunError, cancel::signal, resume::OwnedLog};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest comment, in bytes.
 const MOST_COMMENT: usize = 4096;
-/// Words that do not let a node go on.
-const REFUSALS: [&str; 6] = ["no", "reject", "deny", "cancel", "abort", "stop"];
+/// What an option that lets a node go on begins with.
+const YES: [&str; 22] = [
+    "y", "yes", "yep", "yeah", "ok", "okay", "sure", "true", "on", "approve", "approved", "accept", "allow",
+    "confirm", "continue", "proceed", "go", "ship", "run", "merge", "deploy", "resume",
+];
+/// What one begins with that does not.
+const NO: [&str; 30] = [
+    "n",
+    "no",
+    "nope",
+    "not",
+    "never",
+    "none",
+    "false",
+    "off",
+    "deny",
+    "denied",
+    "reject",
+    "rejected",
+    "refuse",
+    "decline",
+    "disapprove",
+    "dismiss",
+    "cancel",
+    "abort",
+    "stop",
+    "halt",
+    "quit",
+    "exit",
+    "skip",
+    "later",
+    "wait",
+    "hold",
+    "don",
+    "dont",
+    "block",
+    "fail",
+];
 
 /// An answer to a node.
 #[derive(Debug, Clone)]
@@ -86,9 +122,33 @@ pub enum DecisionError {
     },
 }
 
-/// Whether an option lets a node go on.
+/// What an option says by its first word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Yes,
+    No,
+    /// Neither: who takes it says whether the node may go on.
+    Either,
+}
+
+fn meaning(option: &str) -> Meaning {
+    let mut words = option.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    let is_one_of = |all: &[&str]| all.iter().any(|word| first.eq_ignore_ascii_case(word));
+    let is_do_not =
+        first.eq_ignore_ascii_case("do") && words.next().is_some_and(|word| word.eq_ignore_ascii_case("not"));
+    if is_one_of(&NO) || is_do_not {
+        Meaning::No
+    } else if is_one_of(&YES) {
+        Meaning::Yes
+    } else {
+        Meaning::Either
+    }
+}
+
+/// Whether an option lets a node go on when somebody picks it.
 pub fn approves(option: &str) -> bool {
-    !REFUSALS.iter().any(|refusal| option.eq_ignore_ascii_case(refusal))
+    meaning(option) != Meaning::No
 }
 
 /// The event of an answer.
@@ -113,7 +173,10 @@ fn decided(state: &RunState, answer: &Answer) -> Result<GateDecided, DecisionErr
         return Err(DecisionError::LongComment(bytes));
     }
     let option = match &answer.option {
-        Some(option) if gate.options.contains(option) && approves(option) != answer.approved => {
+        Some(option)
+            if gate.options.contains(option)
+                && meaning(option) == if answer.approved { Meaning::No } else { Meaning::Yes } =>
+        {
             return Err(DecisionError::Contradiction { option: option.clone() });
         }
         Some(option) if gate.options.contains(option) => option.clone(),
@@ -122,7 +185,11 @@ fn decided(state: &RunState, answer: &Answer) -> Result<GateDecided, DecisionErr
             return Err(DecisionError::NoOption { node: node.to_owned(), option: option.clone(), options });
         }
         None => {
-            let fitting = gate.options.iter().find(|option| approves(option) == answer.approved);
+            let said = |meant: Meaning| gate.options.iter().find(|option| meaning(option) == meant);
+            let fitting = match answer.approved {
+                true => said(Meaning::Yes).or_else(|| said(Meaning::Either)),
+                false => said(Meaning::No),
+            };
             let usual = if answer.approved { "approve" } else { "reject" };
             fitting.cloned().unwrap_or_else(|| usual.to_owned())
         }
@@ -149,11 +216,18 @@ fn only_one_that_waits(state: &RunState) -> Result<&str, DecisionError> {
 
 /// The answer that counts when nobody gave one in time.
 pub(crate) fn expired(node_id: &NodeId, gate: &Gate) -> GateDecided {
-    let option = gate.default.clone().unwrap_or_else(|| "reject".to_owned());
+    let refusal = || gate.options.iter().find(|option| meaning(option) == Meaning::No).cloned();
+    let option = gate.default.clone().or_else(refusal).unwrap_or_else(|| "reject".to_owned());
+    // Silence is no approval: a default that is neither yes nor no is one only where it is the first option.
+    let approved = gate.default.as_ref().is_some_and(|default| match meaning(default) {
+        Meaning::Yes => true,
+        Meaning::No => false,
+        Meaning::Either => gate.options.first() == Some(default),
+    });
     GateDecided {
         node_id: node_id.clone(),
         gate: gate.gate.clone(),
-        approved: gate.default.as_deref().is_some_and(approves),
+        approved,
         option,
         by: "ask_timeout".to_owned(),
         comment: Some("nobody answered in time".to_owned()),
@@ -246,4 +320,51 @@ fn leave(run: &RunDir, answer: &Answer, owner: u32) -> Result<NodeId, RunError> 
         return Err(RunError::System(late, Some(io::ErrorKind::TimedOut.into())));
     }
     Ok(event.node_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use omne_events::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn an_option_says_yes_or_no_by_its_first_word() {
+        for no in
+            ["n", "No", "NO WAY", "not now", "never", "decline", "skip it", "don't", "do not ship", "stop!"]
+        {
+            assert_eq!(meaning(no), Meaning::No, "{no}");
+        }
+        for yes in ["y", "YES", "yes, ship it", "go", "Approve", "ok"] {
+            assert_eq!(meaning(yes), Meaning::Yes, "{yes}");
+        }
+        for either in ["staging", "norway", "do it", "", "okra"] {
+            assert_eq!(meaning(either), Meaning::Either, "{either}");
+        }
+    }
+
+    #[test]
+    fn silence_approves_only_by_a_default_that_says_so() {
+        let expired = |options: &[&str], default: Option<&str>| {
+            let gate = Gate {
+                gate: "g".into(),
+                state: "waiting",
+                prompt: None,
+                options: options.iter().map(|option| (*option).to_owned()).collect(),
+                default: default.map(str::to_owned),
+                by: None,
+                comment: None,
+                since: None,
+            };
+            let decided = super::expired(&NodeId::new("a").unwrap(), &gate);
+            (decided.option, decided.approved)
+        };
+        assert_eq!(expired(&["y", "n"], Some("n")), ("n".into(), false));
+        assert_eq!(expired(&["proceed", "decline"], Some("decline")), ("decline".into(), false));
+        assert_eq!(expired(&["yes", "no"], Some("yes")), ("yes".into(), true));
+        assert_eq!(expired(&["staging", "production"], Some("production")), ("production".into(), false));
+        assert_eq!(expired(&["staging", "production"], Some("staging")), ("staging".into(), true));
+        assert_eq!(expired(&["yes", "no"], None), ("no".into(), false));
+        assert_eq!(expired(&["a", "b"], None), ("reject".into(), false));
+    }
 }
