@@ -231,3 +231,31 @@ fn what_a_hook_changed_of_an_approved_node_outlives_its_runner() {
     assert_eq!(resume.code, 0, "{resume:?}");
     assert_eq!(sandbox.read("seen"), "hooked\nhooked\n");
 }
+
+#[test]
+fn a_rule_asks_about_the_whole_command_line_of_an_agent() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, prompt: go, budget_usd: 1}]").agent("a", "init\nsay done\nresult").file(
+        ".omne/hooks.toml",
+        "[[rule]]\nprogram = '*'\nargs_contain = ['--session-id']\neffect = 'ask'\n",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.calls("a").len(), 0);
+    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.calls("a").len(), 1);
+}
+
+#[test]
+fn a_loop_that_is_asked_about_before_its_first_round_begins_its_session() {
+    let asks = r#"echo '{"action":"ask_user","prompt":"round?","options":["yes","no"]}'"#;
+    let sandbox = hooked("pre_iteration", asks, "");
+    sandbox.pipe("nodes: [{id: a, loop: {prompt: x, until: DONE}}]").agent("a", "init\nsay DONE\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
+    let resume = sandbox.omne(&["resume", "@last"]);
+    assert_eq!(resume.code, 0, "{resume:?}");
+    let calls = sandbox.calls("a");
+    assert!(calls.len() == 1 && calls[0].to_string().contains("--session-id"), "{calls:?}");
+    assert!(!resume.stderr.contains("does not know"), "{resume:?}");
+}

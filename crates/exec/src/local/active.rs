@@ -18,6 +18,8 @@ pub(super) struct Active {
     pub(super) since: Instant,
     /// A rule had asked about it, or about its gate.
     pub(super) asked_by_rule: bool,
+    /// People have answered what a rule asks about the node's own process.
+    pub(super) process_approved: bool,
     /// The round that people have said may begin.
     pub(super) approved_round: Option<(u32, serde_json::Map<String, serde_json::Value>)>,
     /// What hooks changed of it before it began.
@@ -46,7 +48,7 @@ impl Active {
     /// An attempt whose time begins now.
     pub(super) fn new(attempt: Attempt, node: &Node, stage: Stage) -> Self {
         let Attempt { mut env, extra_env, timeout, approved_round, changes, .. } = attempt;
-        let asked_by_rule = false;
+        let (asked_by_rule, process_approved) = (false, attempt.asked_by_rule);
         env.retain(|(name, _)| !extra_env.iter().any(|(other, _)| other == name));
         let since = Instant::now();
         let limit = timeout.unwrap_or(node.timeout);
@@ -57,6 +59,7 @@ impl Active {
             extra_env,
             since,
             asked_by_rule,
+            process_approved,
             approved_round,
             changes: (!changes.is_empty()).then(|| Box::new(changes)),
             limit,

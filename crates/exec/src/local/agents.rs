@@ -12,11 +12,11 @@ use std::{
 use omne_agent::Dialect;
 use omne_dag::NodeIx;
 use omne_events::{ErrorKind, NodeCompleted, NodeSpawned, milliseconds};
-use omne_hooks::Effect;
+use omne_hooks::{Effect, Question};
 use omne_pipe::Node;
 use omne_process::{Ended as ProcessEnded, Sink, Spec, Token};
 
-use super::{Active, Due, LocalExecutor, Stage, hooked::forbidden, tools};
+use super::{Active, Due, LocalExecutor, Stage, held::Step, hooked::forbidden, tools};
 use crate::{
     agent::{AgentRun, Done, Ended, Names, Next, Progress, Start, TryEnd, write_whole},
     node::{
@@ -30,6 +30,13 @@ use crate::{
 /// How long an agent that has said its sentinel may take to end by itself: one that is interrupted in the middle of
 /// its last answer does not know what that cost.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What came of starting an agent.
+enum Tried {
+    Started(Token, u32),
+    /// A rule asks about it.
+    Asks(String),
+}
 
 impl LocalExecutor {
     pub(super) fn begin_agent(
@@ -88,7 +95,7 @@ impl LocalExecutor {
                 (Due::Try(_), Some(cause)) => self.fail(&active, verdict::of_cause(cause, ""), emitted),
                 (Due::Try(start), None) => {
                     if let Some((active, start)) = self.ask_before_round(active, start) {
-                        self.start_try(active, &start, emitted)?;
+                        self.start_try(active, start, emitted)?;
                     }
                 }
                 (Due::Gate(completed), _) => self.start_gate(active, *completed, emitted),
@@ -119,21 +126,31 @@ impl LocalExecutor {
     pub(super) fn start_try(
         &mut self,
         active: Active,
-        start: &Start,
+        start: Start,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), ExecuteError> {
         if self.recording.is_some() {
             return self.play_try(active, emitted);
         }
         let pipe = Arc::clone(&self.pipe);
-        match self.spawn_try(pipe.node(active.node), &active, start) {
-            Ok((token, pid)) => self.spawned(active, token, pid, emitted),
-            Err(failure) => self.fail(&active, failure, emitted),
+        match self.spawn_try(pipe.node(active.node), &active, &start) {
+            Ok(Tried::Started(token, pid)) => self.spawned(active, token, pid, emitted),
+            Ok(Tried::Asks(why)) => {
+                // Of the whole command line more is known now than before the node began.
+                let active = Active { process_approved: true, ..active };
+                let step = Step::Iteration(Box::new((active, start)));
+                if let Err((step, failure)) =
+                    self.hold(step, serde_json::Map::new(), Question::approval(why), emitted)
+                {
+                    self.fail_step(step, failure, emitted);
+                }
+            }
+            Err(failure) => self.fail_round(active, failure, emitted),
         }
         Ok(())
     }
 
-    fn spawn_try(&mut self, node: &Node, active: &Active, start: &Start) -> Result<(Token, u32), Failure> {
+    fn spawn_try(&mut self, node: &Node, active: &Active, start: &Start) -> Result<Tried, Failure> {
         let Stage::Agent(run) = &active.stage else {
             return Err(Failure::new(ErrorKind::SpawnFailed, "it is no agent"));
         };
@@ -159,14 +176,16 @@ impl LocalExecutor {
         if let Some(secrets) = &self.secrets {
             secrets.give(node, &mut environment);
         }
-        if let Some((Effect::Deny, why)) = self.rule(node, &run.ask.program, &start.line.args) {
-            return Err(forbidden(why));
-        }
         let mut args: Vec<OsString> = start.line.args.iter().map(Into::into).collect();
         if let Some((settings, token, socket)) = self.door_for(node, active)? {
             args.splice(0..0, [OsString::from("--settings"), settings.into()]);
             environment.set("OMNE_TOOL_TOKEN", token);
             environment.set("OMNE_TOOL_SOCKET", socket);
+        }
+        match self.rule(node, &run.ask.program, &args) {
+            Some((Effect::Deny, why)) => return Err(forbidden(why)),
+            Some((Effect::Ask, why)) if !active.process_approved => return Ok(Tried::Asks(why)),
+            Some((Effect::Ask, _)) | None => {}
         }
         let cwd = working_directory(&self.places.workspace, node)?;
         let spec = Spec {
@@ -182,7 +201,8 @@ impl LocalExecutor {
             output_limit: self.places.output_limit,
         };
         let program = spec.program.clone();
-        self.supervisor.spawn(spec).map_err(|error| {
+        let spawned = self.supervisor.spawn(spec);
+        spawned.map(|(token, pid)| Tried::Started(token, pid)).map_err(|error| {
             let failure = verdict::of_spawn(&error, &cwd, &program);
             match error.kind() {
                 // It was there when the run began.

@@ -188,7 +188,7 @@ impl LocalExecutor {
             .ok()
             .and_then(|file| serde_json::from_reader(std::io::BufReader::new(file)).ok())
             .unwrap_or_default();
-        let Kept { iteration, completed, mut delta, changes } = kept;
+        let Kept { iteration, completed, mut delta, mut changes } = kept;
         let step = match completed {
             Some(mut completed) => {
                 completed.attempt = attempt.number;
@@ -196,8 +196,14 @@ impl LocalExecutor {
                 Step::Gate(Box::new((Active::new(attempt, node, Stage::Script), completed)))
             }
             None => {
-                if let Some(iteration) = iteration {
-                    attempt.approved_round = Some((iteration, std::mem::replace(&mut delta, changes)));
+                match iteration {
+                    Some(iteration) => {
+                        attempt.approved_round = Some((iteration, std::mem::replace(&mut delta, changes)));
+                    }
+                    None => {
+                        changes.append(&mut delta);
+                        delta = changes;
+                    }
                 }
                 Step::Node(Box::new(attempt))
             }
@@ -264,7 +270,10 @@ impl LocalExecutor {
                 attempt.asked_by_rule = true;
             }
             // People take their own time, not the node's.
-            Step::Iteration(round) => round.0.deadline += since.elapsed(),
+            Step::Iteration(round) => {
+                round.0.deadline += since.elapsed();
+                round.0.process_approved = true;
+            }
             Step::Gate(gate) => gate.0.asked_by_rule = true,
         }
         self.go_on(step, delta, emitted).map_err(|error| match error {

@@ -302,7 +302,7 @@ impl LocalExecutor {
                 }
             }
         }
-        self.start_try(active, &start, emitted)
+        self.start_try(active, start, emitted)
     }
 
     /// A round that begins no more: it ended before its program was started.
