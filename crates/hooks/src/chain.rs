@@ -25,7 +25,7 @@ impl Question {
     /// The event by which a node asks it at `gate`.
     pub fn asked(self, node_id: NodeId, gate: &str) -> GateWaiting {
         let Self { prompt, options, default } = self;
-        GateWaiting { node_id, gate: gate.into(), prompt, options, default }
+        GateWaiting { node_id, gate: gate.into(), prompt, options, default, usage: None }
     }
 }
 

@@ -202,6 +202,13 @@ impl NodeRecord {
         self.rare.get_or_insert_default()
     }
 
+    /// Whether the attempt that comes goes on at the node's gate, with what the one before had come to and used.
+    pub(crate) fn stands_at_gate(&self) -> bool {
+        let at_gate =
+            |rare: &NodeRecordRare| rare.gate.is_some() && (rare.iteration.is_none() || rare.loop_done);
+        self.goes_on && self.rare.as_deref().is_some_and(at_gate)
+    }
+
     /// Why it failed.
     pub fn error(&self) -> Option<&NodeError> {
         self.rare.as_ref()?.error.as_ref()

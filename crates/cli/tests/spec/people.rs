@@ -259,3 +259,39 @@ fn a_loop_that_is_asked_about_before_its_first_round_begins_its_session() {
     assert!(calls.len() == 1 && calls[0].to_string().contains("--session-id"), "{calls:?}");
     assert!(!resume.stderr.contains("does not know"), "{resume:?}");
 }
+
+#[test]
+fn what_an_agent_cost_is_told_while_its_gate_waits_and_stays_when_it_is_asked_again() {
+    let sandbox = asking();
+    sandbox.pipe("nodes: [{id: a, prompt: go, gate: ok}]").agent("a", "init\nsay done\nresult");
+    let cost = || {
+        let usage = &sandbox.omne(&["status", "@last", "--json"]).json()["usage"];
+        (usage["cost_usd"].as_f64().unwrap_or(0.0) * 1e6).round()
+    };
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    let once = cost();
+    assert!(once > 0.0);
+    // It goes on at its gate with what it had used.
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6);
+    assert_eq!(cost(), once);
+    assert_eq!(sandbox.omne(&["resume", "@last", "--from", "a"]).code, 6);
+    assert_eq!(cost(), 2.0 * once);
+    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(cost(), 2.0 * once);
+    assert_eq!(sandbox.calls("a").len(), 2);
+}
+
+#[test]
+fn what_a_loop_cost_is_counted_once_though_its_gate_is_asked_again() {
+    let sandbox = asking();
+    sandbox
+        .pipe("nodes: [{id: a, loop: {prompt: go, until: DONE}, gate: ok}]")
+        .agent("a", "init\nsay DONE\nresult");
+    let cost = || sandbox.omne(&["status", "@last", "--json"]).json()["usage"]["cost_usd"].clone();
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    let once = cost();
+    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!((cost(), sandbox.calls("a").len()), (once, 1));
+}

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::Usage;
 use crate::NodeId;
 
 /// How a gate was passed.
@@ -52,6 +53,9 @@ pub struct GateWaiting {
     /// The answer when nobody gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
+    /// What the attempt used until here. It ends only when somebody has answered, if ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
 }
 
 /// Somebody decided.

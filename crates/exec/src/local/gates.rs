@@ -3,7 +3,7 @@
 use std::{io::Read as _, sync::Arc, time::Instant};
 
 use omne_dag::NodeIx;
-use omne_events::{ErrorKind, GateMethod, GatePassed, NodeCompleted, NodeId};
+use omne_events::{ErrorKind, GateMethod, GatePassed, GateWaiting, NodeCompleted, NodeId};
 use omne_hooks::{Effect, Question};
 use omne_pipe::Node;
 use omne_process::{Ended, Sink, Spec};
@@ -100,7 +100,8 @@ impl LocalExecutor {
         };
         let bytes = serde_json::to_vec(&completed).map_err(|error| Failure::capture(&error.into()))?;
         write_whole(&self.nodes, &kept(&node.id), &bytes).map_err(|error| Failure::capture(&error))?;
-        let waiting = Question::approval(prompt).asked(node.id.clone(), gate);
+        let waiting =
+            GateWaiting { usage: completed.usage, ..Question::approval(prompt).asked(node.id.clone(), gate) };
         emitted.push(Emitted::Event(waiting.into()));
         self.waiting.insert(index, completed);
         Ok(())
@@ -127,11 +128,13 @@ impl LocalExecutor {
         let mut completed: NodeCompleted =
             serde_json::from_slice(&bytes).map_err(|error| gone(error.to_string()))?;
         completed.attempt = attempt.number;
+        let usage = completed.usage;
         self.waiting.insert(attempt.node, completed);
         match &at_gate.decision {
             Some(decision) => self.decided(attempt.node, decision, emitted),
             None => {
-                let waiting = at_gate.question.clone().asked(node.id.clone(), gate_name(node));
+                let asked = at_gate.question.clone().asked(node.id.clone(), gate_name(node));
+                let waiting = GateWaiting { usage, ..asked };
                 emitted.push(Emitted::Event(waiting.into()));
             }
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use omne_dag::NodeIx;
-use omne_events::{ErrorKind, NodeCompleted, NodeId};
+use omne_events::{ErrorKind, GateWaiting, NodeCompleted, NodeId};
 use omne_hooks::Question;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -116,7 +116,12 @@ impl LocalExecutor {
     fn wait_before(&mut self, held: Held, question: Question, emitted: &mut Vec<Emitted>) {
         let index = held.step.node().0;
         let node_id = self.pipe.node(index).id.clone();
-        emitted.push(Emitted::Event(question.asked(node_id, held.asker.gate().unwrap_or_default()).into()));
+        let usage = match &held.step {
+            Step::Gate(gate) => gate.1.usage,
+            Step::Node(_) | Step::Iteration(_) => None,
+        };
+        let asked = question.asked(node_id, held.asker.gate().unwrap_or_default());
+        emitted.push(Emitted::Event(GateWaiting { usage, ..asked }.into()));
         self.held.insert(index, held);
     }
 

@@ -101,8 +101,10 @@ impl RunState {
         if self.pipe.is_none() {
             self.loose[place].1 = started.kind;
         }
-        // Of an attempt that was cut off nobody says any more what it used in all.
-        self.used(place, None);
+        if !self.nodes[place].stands_at_gate() {
+            // Of an attempt that was cut off nobody says any more what it used in all.
+            self.used(place, None);
+        }
         let may_start = self.scheduler.as_ref().is_none_or(|s| s.may_start(NodeIx::new(place)))
             || self.resumes > 0 && self.follows_kept(NodeIx::new(place));
         let record = &mut self.nodes[place];

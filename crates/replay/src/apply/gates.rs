@@ -28,6 +28,9 @@ impl RunState {
             self.running -= 1;
         }
         self.nodes[place].phase = NodePhase::Waiting;
+        if waiting.usage.is_some() {
+            self.nodes[place].rare().using = waiting.usage;
+        }
         self.nodes[place].rare().gate = Some(Gate {
             gate: waiting.gate.clone(),
             state: "waiting",
