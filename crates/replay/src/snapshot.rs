@@ -14,6 +14,9 @@ use crate::RunState;
 pub struct Snapshot {
     run: Vec<String>,
     nodes: FxHashMap<String, Vec<String>>,
+    /// What hooks said that only look on, by node; of the run, by nothing. The run goes on while they do, so that where
+    /// they stand in the log is chance.
+    observed: FxHashMap<String, Vec<String>>,
     places: Vec<(String, &'static str)>,
 }
 
@@ -49,6 +52,11 @@ impl Snapshot {
             return;
         }
         let text = format!("{}{}", record.event.kind(), self.details(&record.event));
+        if matches!(&record.event, Event::HookDecided(decided) if decided.event.starts_with("post_")) {
+            let node = record.event.node().map(ToString::to_string).unwrap_or_default();
+            self.observed.entry(node).or_default().push(text);
+            return;
+        }
         match record.event.node() {
             Some(node) => self.nodes.entry(node.to_string()).or_default().push(text),
             None => self.run.push(text),
@@ -85,13 +93,11 @@ impl Snapshot {
             Event::PipeResumed(e) => {
                 write!(out, " #{}", e.resume)?;
                 for step in &e.plan {
-                    write!(
-                        out,
-                        "\n    {} {}: {}",
-                        step.action.as_str(),
-                        step.node_id,
-                        self.stable(&step.why)
-                    )?;
+                    // Who it was, is another one elsewhere.
+                    let by_whom =
+                        ["it was approved", "it was rejected"].iter().find(|why| step.why.starts_with(**why));
+                    let why = by_whom.map_or_else(|| self.stable(&step.why), |why| (*why).to_owned());
+                    write!(out, "\n    {} {}: {why}", step.action.as_str(), step.node_id)?;
                 }
             }
             Event::PipeCompleted(_) => {}
@@ -187,7 +193,9 @@ impl Snapshot {
     }
 
     /// The snapshot of the run whose lines were pushed and whose state is `state`.
-    pub fn finish(self, state: &RunState) -> String {
+    pub fn finish(mut self, state: &RunState) -> String {
+        self.observed.values_mut().for_each(|lines| lines.sort());
+        let observed = |node: &str| self.observed.get(node).into_iter().flatten();
         let mut out = format!("pipe {}", state.name());
         if let Some(version) = state.version() {
             let _ = write!(out, " version {version}");
@@ -196,12 +204,12 @@ impl Snapshot {
         for (key, value) in state.inputs() {
             let _ = writeln!(out, "  input {key} = {value}");
         }
-        for line in &self.run {
+        for line in self.run.iter().chain(observed("")) {
             let _ = writeln!(out, "  {line}");
         }
         for (id, kind, record) in state.nodes() {
             let _ = writeln!(out, "\n{} {id}: {}", kind.as_str(), record.phase.as_str());
-            for line in self.nodes.get(id.as_str()).into_iter().flatten() {
+            for line in self.nodes.get(id.as_str()).into_iter().flatten().chain(observed(id.as_str())) {
                 let _ = writeln!(out, "  {line}");
             }
         }

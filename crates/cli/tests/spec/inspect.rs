@@ -66,6 +66,31 @@ fn a_snapshot_is_the_same_in_every_run_and_place() {
 }
 
 #[test]
+fn a_snapshot_does_not_tell_who_approved_and_when_hooks_looked_on() {
+    let snapshot = |user: &str, naps: [&str; 2]| {
+        let sandbox = Sandbox::new();
+        sandbox.pipe("nodes: [{id: a, bash: 'true', gate: ok}, {id: b, depends_on: [a], bash: 'true'}]");
+        sandbox.gate("ok", "exit 75");
+        let mut hooks = String::new();
+        for (event, nap) in ["post_gate", "post_node"].into_iter().zip(naps) {
+            sandbox.executable(&format!("{event}.sh"), format!("#!/bin/sh\nsleep {nap}\n"));
+            hooks += &format!("[[hook]]\nevent = '{event}'\ncommand = './{event}.sh'\n");
+        }
+        sandbox.file(".omne/hooks.toml", hooks);
+        let by =
+            |args: &[&str]| sandbox.command(args).env("USER", user).env("LOGNAME", user).output().unwrap();
+        for args in [&["run", "p"][..], &["approve", "@last"], &["resume", "@last"]] {
+            by(args);
+        }
+        assert_eq!(sandbox.states(), "completed: a completed, b completed");
+        let snapshot = sandbox.omne(&["replay", "@last", "--format", "snapshot"]).stdout;
+        assert!(snapshot.contains("continue a: it was approved\n"), "{snapshot}");
+        snapshot
+    };
+    assert_eq!(snapshot("ann", ["0.2", "0"]), snapshot("zoe", ["0", "0.2"]));
+}
+
+#[test]
 fn replay_reads_standard_input_and_files() {
     let sandbox = done();
     let log = std::fs::File::open(sandbox.log()).unwrap();
