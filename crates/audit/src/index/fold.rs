@@ -162,7 +162,7 @@ impl Fold {
                 i64::try_from(place).unwrap_or(i64::MAX),
                 node.as_str(),
                 kind.as_str(),
-                record.phase.as_str(),
+                self.state.standing(record).as_str(),
                 record.attempt,
                 record.error().map(|error| error.kind.as_str()),
                 record.error().and_then(|error| error.class.as_deref()),

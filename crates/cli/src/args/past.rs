@@ -91,7 +91,7 @@ pub(crate) struct AuditSync {
 #[derive(Debug, Args)]
 pub(crate) struct AuditSql {
     /// One SELECT; the tables are runs, inputs, nodes, events and hooks
-    #[arg(value_name = "SELECT")]
+    #[arg(value_name = "SELECT", allow_hyphen_values = true)]
     pub(crate) sql: String,
     /// How rows are printed
     #[arg(long, value_name = "FORMAT", default_value = "table")]

@@ -110,7 +110,18 @@ impl<W: Write> Answer for Rows<W> {
         self.names = names.iter().map(|&name| name.to_owned()).collect();
         match self.format {
             RowFormat::Table => self.table.push(names.iter().map(|name| short(name, MOST_CELL)).collect()),
-            RowFormat::Json => {}
+            RowFormat::Json => {
+                // An object has each name once.
+                for place in 1..self.names.len() {
+                    let (before, rest) = self.names.split_at_mut(place);
+                    let same = names[..place].iter().filter(|name| **name == rest[0]).count();
+                    if same > 0 {
+                        let numbered = (same + 1..).map(|n| format!("{}_{n}", rest[0]));
+                        rest[0] =
+                            numbered.into_iter().find(|name| !before.contains(name)).unwrap_or_default();
+                    }
+                }
+            }
             RowFormat::Csv => write_csv(&mut self.out, names.iter().copied())?,
         }
         Ok(())

@@ -47,6 +47,16 @@ pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode>
         }
     }
     stdout.flush()?;
+    if !args.nodes.is_empty() && !matches!(source, LogSource::Stdin) {
+        let state = source.fold(None, |_, _| {})?.state;
+        if let Some(unknown) = args.nodes.iter().find(|node| state.find(node).is_none()) {
+            let known: Vec<&str> = state.nodes().map(|(id, _, _)| id.as_str()).collect();
+            let message = format!("the run has no node `{unknown}`");
+            return Err(
+                Failure::message(Exit::NotFound, message).help(format!("its nodes: {}", known.join(", ")))
+            );
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

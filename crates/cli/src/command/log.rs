@@ -31,7 +31,9 @@ impl LogSource {
             return Ok(LogSource::Stdin);
         }
         let path = Path::new(name);
-        if name.contains('/') || name.ends_with(".jsonl") || path.is_file() {
+        // A run that goes by the name is meant, whatever lies here under it.
+        let is_run = || context.volume().is_ok_and(|volume| volume.resolve(name).is_ok());
+        if name.contains('/') || name.ends_with(".jsonl") || path.is_file() && !is_run() {
             let path = context.absolute(path)?;
             if is_bundle(&path) {
                 let unpacked = unpack(&path)?;

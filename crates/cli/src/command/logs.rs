@@ -72,7 +72,16 @@ pub(super) fn logs(args: &args::Logs, context: &Context) -> Result<ExitCode> {
         // It ends where the mark of the next one begins.
         let next = rounds.iter().find(|(id, _, at)| id == node && *at > from);
         let until = next.map(|(_, n, at)| at - format!("=== omne:iteration:{n} ===\n").len() as u64);
-        out.copy(&capture(node), from, until)?;
+        if args.stderr {
+            let message = "what an agent prints as errors is not told apart by iterations";
+            return Err(Failure::message(Exit::Input, message).help("leave out `--iteration`, or `--stderr`"));
+        }
+        let path = capture(node);
+        let from = match args.tail {
+            Some(lines) => tail_offset(&path, lines, from, until)?,
+            None => from,
+        };
+        out.copy(&path, from, until)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let (true, Some(node), false) = (args.follow, &args.node, args.stderr)
@@ -98,7 +107,7 @@ pub(super) fn logs(args: &args::Logs, context: &Context) -> Result<ExitCode> {
             shown = true;
         }
         let from = match args.tail {
-            Some(lines) => tail_offset(&path, lines)?,
+            Some(lines) => tail_offset(&path, lines, 0, None)?,
             None => 0,
         };
         let read = out.copy(&path, from, None)?;
@@ -228,20 +237,20 @@ fn follow_all(
     }
 }
 
-/// Where the last `lines` lines of a file begin; the file is read from its end.
-fn tail_offset(path: &Path, lines: usize) -> Result<u64> {
+/// Where the last `lines` lines of a part of a file begin; it is read from its end.
+fn tail_offset(path: &Path, lines: usize, from: u64, until: Option<u64>) -> Result<u64> {
     let mut file = match captures::open(path) {
         Ok(file) => file,
-        Err(_) => return Ok(0),
+        Err(_) => return Ok(from),
     };
-    let length = file.seek(SeekFrom::End(0))?;
+    let length = file.seek(SeekFrom::End(0))?.min(until.unwrap_or(u64::MAX));
     let mut buffer = vec![0; 64 * 1024];
     let (mut end, mut left) = (length, lines);
     if lines == 0 {
         return Ok(length);
     }
-    while end > 0 {
-        let start = end.saturating_sub(buffer.len() as u64);
+    while end > from {
+        let start = end.saturating_sub(buffer.len() as u64).max(from);
         let part = usize::try_from(end - start).unwrap_or(buffer.len());
         file.seek(SeekFrom::Start(start))?;
         file.read_exact(&mut buffer[..part])?;
@@ -256,7 +265,7 @@ fn tail_offset(path: &Path, lines: usize) -> Result<u64> {
         }
         end = start;
     }
-    Ok(0)
+    Ok(from)
 }
 
 #[cfg(test)]
@@ -285,7 +294,7 @@ mod tests {
         let path = dir.path().join("out");
         let tail = |text: &str, lines| {
             std::fs::write(&path, text).unwrap();
-            text[usize::try_from(tail_offset(&path, lines).unwrap()).unwrap()..].to_owned()
+            text[usize::try_from(tail_offset(&path, lines, 0, None).unwrap()).unwrap()..].to_owned()
         };
         assert_eq!(tail("a\nb\nc\n", 2), "b\nc\n");
         assert_eq!(tail("a\nb\nc", 1), "c");

@@ -123,9 +123,12 @@ fn list(args: &args::Status, context: &Context) -> Result<Seen> {
             .and_then(|mut reader| fold(RunState::light(), &mut reader, None, &mut |_, _| {}));
         let state = match folded {
             Ok(folded) => folded.state,
+            // It may be just about to; `verify` tells of it, and `clean` removes it.
+            Err(_) if run.never_began() => continue,
             Err(error) => {
                 // One bad log must not hide the others.
-                let (warning, error) = (context.paint_errors().yellow("warning"), error.to_string());
+                let warning = context.paint_errors().yellow("warning");
+                let error = format!("{:#}", anyhow::Error::from(error));
                 writeln!(stderr, "{warning}: {}: {}", run.id, render::visible(&error))?;
                 continue;
             }

@@ -9,9 +9,13 @@ use std::{
 
 use omne_audit::Cause;
 use omne_events::NodeId;
+use omne_replay::RunPhase;
 use serde_json::{Value, json};
 
-use super::{captures, log::LogSource};
+use super::{
+    captures,
+    log::{Life, LogSource},
+};
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -27,7 +31,7 @@ const LINES: usize = 10;
 pub(super) fn why(args: &args::Why, context: &Context) -> Result<ExitCode> {
     let source = LogSource::find(&args.run, context)?;
     let story = source.story(|_, _| {})?;
-    let Some(causes) = omne_audit::why(&story, &args.node) else {
+    let Some(mut causes) = omne_audit::why(&story, &args.node) else {
         let name = source.name();
         return Err(match story.state.pipe() {
             None => Failure::message(Exit::Input, format!("the log of `{name}` does not carry its pipe"))
@@ -36,6 +40,14 @@ pub(super) fn why(args: &args::Why, context: &Context) -> Result<ExitCode> {
                 .help("`omne graph RUN` shows its nodes"),
         });
     };
+    if matches!(story.state.phase(), RunPhase::Unborn | RunPhase::Running) && source.life() == Life::Gone {
+        for cause in causes.iter_mut().filter(|cause| cause.state == "running") {
+            cause.state = "interrupted";
+            cause
+                .because
+                .push("its runner is gone, without a word; `omne resume` goes on with it".to_owned());
+        }
+    }
     let nodes = source.nodes();
     let tail = |cause: &Cause| {
         let nodes = nodes.as_deref().filter(|_| cause.state == "failed")?;

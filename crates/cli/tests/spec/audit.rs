@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::sandbox::{Sandbox, with_filters};
 
 /// A volume with a run that completed, and one that failed for another input.
-fn two_runs() -> Sandbox {
+pub(crate) fn two_runs() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.pipe(
         "inputs: {mode: {default: ok}}\nnodes:\n\
@@ -20,13 +20,13 @@ fn two_runs() -> Sandbox {
     sandbox
 }
 
-fn sql(sandbox: &Sandbox, select: &str) -> String {
+pub(crate) fn sql(sandbox: &Sandbox, select: &str) -> String {
     let output = sandbox.omne(&["audit", "sql", select, "--format", "csv"]);
     assert_eq!(output.code, 0, "{output:?}");
     output.stdout
 }
 
-fn runs(sandbox: &Sandbox) -> Vec<String> {
+pub(crate) fn runs(sandbox: &Sandbox) -> Vec<String> {
     let mut runs: Vec<String> = std::fs::read_dir(sandbox.path(".omne/var/runs"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

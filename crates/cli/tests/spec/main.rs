@@ -22,4 +22,5 @@ mod running;
 mod sandbox;
 mod secrets;
 mod validate;
+mod views;
 mod workspace;

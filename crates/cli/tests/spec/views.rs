@@ -1,0 +1,73 @@
+//! What commands show of past runs.
+
+use crate::{
+    audit::{runs, sql, two_runs},
+    sandbox::Sandbox,
+};
+
+#[test]
+fn a_question_may_begin_with_a_comment_and_name_a_column_twice() {
+    let sandbox = two_runs();
+    let question = "-- what it is about\nselect 1 as a, 2 as a, 3 as b, 4 as a";
+    let answer = sandbox.omne(&["audit", "sql", question, "--format", "json"]);
+    assert_eq!(answer.stdout, "{\"a\":1,\"a_2\":2,\"b\":3,\"a_3\":4}\n", "{answer:?}");
+}
+
+#[test]
+fn a_node_that_was_answered_after_the_run_had_parked_waits_in_every_view() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true', gate: ok}]").gate("ok", "exit 75");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    let status = || sandbox.omne(&["status", "@last", "--json"]).json();
+    let parked = status();
+    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
+    let answered = status();
+    assert_eq!(answered["ended_at"], parked["ended_at"]);
+    assert_eq!(answered["nodes"][0]["state"], "waiting");
+    assert_eq!(
+        self::sql(&sandbox, "select state from nodes"),
+        self::sql(&sandbox, "select 'waiting' as state")
+    );
+}
+
+#[test]
+fn why_tells_that_a_runner_died() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'touch here; sleep 300'}]");
+    let mut child = sandbox.start(&["run", "p"], "here");
+    sandbox.wait_for_event("node.spawned");
+    sandbox.signal(&child, rustix::process::Signal::KILL);
+    child.wait().unwrap();
+    let why = sandbox.omne(&["why", "@last", "a"]).stdout;
+    assert!(why.contains("a is interrupted") && why.contains("its runner is gone"), "{why}");
+    assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
+}
+
+#[test]
+fn a_node_that_a_run_does_not_have_has_no_events() {
+    let sandbox = two_runs();
+    let none = sandbox.omne(&["events", "@last", "--node", "nobody"]);
+    assert!(none.code == 3 && none.stderr.contains("has no node `nobody`"), "{none:?}");
+}
+
+#[test]
+fn a_run_is_meant_though_a_file_has_its_name() {
+    let sandbox = two_runs();
+    let runs = runs(&sandbox);
+    sandbox.file(&runs[0], "no log");
+    assert_eq!(sandbox.omne(&["status", &runs[0]]).code, 0);
+}
+
+#[test]
+fn the_lines_of_a_round_are_counted_within_it() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("nodes: [{id: a, loop: {prompt: x, until: DONE}}]")
+        .agent("a", "init\nsay one\nsay two\nsay three\nresult\n---\ninit\nsay four\nsay DONE\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let round = |rest: &[&str]| sandbox.omne(&[&["logs", "@last", "a", "--iteration", "1"], rest].concat());
+    let (all, last) = (round(&[]).stdout, round(&["--tail", "1"]).stdout);
+    assert!(all.ends_with(&last) && last == "three\n", "{all:?} {last:?}");
+    assert_eq!(round(&["--tail", "0"]).stdout, "");
+    assert_eq!(round(&["--stderr"]).code, 2);
+}
