@@ -179,6 +179,12 @@ pub(crate) fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stri
     if pattern.is_empty() {
         return Err(D::Error::custom("an empty pattern matches nothing: leave it out, or write `*`"));
     }
+    let is_class = |(open, close)| pattern.split_once(open).is_some_and(|(_, rest)| rest.contains(close));
+    if [('[', ']'), ('{', '}')].into_iter().any(is_class) {
+        return Err(D::Error::custom(format!(
+            "`{pattern}`: only `*` and `?` stand for other characters; write a block for each of several"
+        )));
+    }
     Ok(pattern)
 }
 
@@ -307,6 +313,10 @@ mod tests {
             ("[[hook]]\nevent = 'pre_node'\ncommand = 'x'\ntimeout_ms = 0", "from 1 to 30000"),
             ("[[hook]]\nevent = 'pre_node'\ncommand = 'x'\ntimout_ms = 5", "unknown field `timout_ms`"),
             ("[[hook]]\nevent = 'pre_node'\ncommand = ' '", "has to name a program"),
+            (
+                "[[rule]]\nprogram = '{sh,bash}'\neffect = 'deny'",
+                "only `*` and `?` stand for other characters",
+            ),
             ("[[rule]]\nprogram = 'x'\neffect = 'maybe'", "unknown variant `maybe`"),
             ("[[hooks]]", "unknown field `hooks`"),
         ] {

@@ -106,6 +106,8 @@ enum State {
     Starting { at: Instant, failures: usize },
     /// Its process runs, and has said this so far.
     Running { token: Token, said: Vec<u8> },
+    /// It waits until a daemon has answered others. Its own time has not begun.
+    Queued,
     /// It waits for, or talks to, a daemon.
     Daemon,
 }
@@ -287,9 +289,12 @@ impl Host {
     /// When somebody has to call [`Self::tick`].
     pub fn due(&self) -> Option<Instant> {
         let of_fires =
-            self.fires.values().filter_map(|fire| fire.current.as_ref()).map(|current| match current.state {
-                State::Starting { at, .. } => at.min(current.until),
-                State::Running { .. } | State::Daemon => current.until,
+            self.fires.values().filter_map(|fire| fire.current.as_ref()).filter_map(|current| match current
+                .state
+            {
+                State::Starting { at, .. } => Some(at.min(current.until)),
+                State::Running { .. } | State::Daemon => Some(current.until),
+                State::Queued => None,
             });
         let of_daemons = self.daemons.values().filter_map(Daemon::due);
         of_fires.chain(of_daemons).min()
@@ -298,7 +303,8 @@ impl Host {
     /// Ends what has had its time, and starts what was put off.
     pub fn tick(&mut self, supervisor: &mut Supervisor) {
         let now = Instant::now();
-        let late = |fire: &Fire| fire.current.as_ref().is_some_and(|current| now >= current.until);
+        let is_late = |current: &Current| now >= current.until && !matches!(current.state, State::Queued);
+        let late = |fire: &Fire| fire.current.as_ref().is_some_and(is_late);
         let late: Vec<FireId> = self.fires.iter().filter(|(_, fire)| late(fire)).map(|(id, _)| *id).collect();
         for id in late {
             self.give_up(id, None, supervisor);
@@ -339,7 +345,7 @@ impl Host {
                 self.execs.remove(&token);
                 self.kill(self.config.hooks[hook].command.clone(), token, supervisor);
             }
-            State::Daemon => {
+            State::Daemon | State::Queued => {
                 if let Some(daemon) = self.daemons.get_mut(&hook)
                     && daemon.drop_fire(id)
                 {
@@ -381,7 +387,10 @@ impl Host {
         let mode = config.mode;
         let state = match mode {
             Mode::Exec => State::Starting { at: now, failures: 0 },
-            Mode::Daemon => State::Daemon,
+            Mode::Daemon => match self.daemons.get(&hook).is_some_and(Daemon::is_occupied) {
+                true => State::Queued,
+                false => State::Daemon,
+            },
         };
         fire.current = Some(Current { hook, since: now, until, number, request, state });
         self.counters[hook].fired += 1;
@@ -397,6 +406,19 @@ impl Host {
                 self.serve(hook, supervisor, now);
             }
         }
+    }
+
+    /// The time of who waited for others begins.
+    fn begin_time(&mut self, id: FireId, now: Instant) {
+        let Some(fire) = self.fires.get_mut(&id) else { return };
+        let Some(current) = fire.current.as_mut().filter(|current| matches!(current.state, State::Queued))
+        else {
+            return;
+        };
+        let waited = now.saturating_duration_since(current.since);
+        (current.since, current.until) = (now, current.until + waited);
+        current.state = State::Daemon;
+        fire.deadline += waited;
     }
 
     /// A hook has answered, or failed to.

@@ -253,8 +253,11 @@ fn doctor(config: Config, volume: &Volume, context: &Context) -> Result<ExitCode
                 let p50 = counters.percentile(50).unwrap_or(0);
                 let p99 = counters.percentile(99).unwrap_or(0);
                 let text = format!(
-                    "fired {}, {} errors, p50 {p50} µs, p99 {p99} µs",
-                    counters.fired, counters.errors
+                    "fired {}, {} dropped, {} errors, mean {} µs, p50 {p50} µs, p99 {p99} µs",
+                    counters.fired,
+                    counters.dropped,
+                    counters.errors,
+                    counters.mean().unwrap_or(0)
                 );
                 writeln!(stdout, "{} {} {name}  {}", paint.green("✓"), event.as_str(), paint.dim(&text))?;
             }

@@ -1,4 +1,4 @@
-//! Hooks that stay.
+//! Hooks that stay, and those that look on.
 
 use super::hooks::{decisions, hooked};
 
@@ -48,4 +48,23 @@ fn a_daemon_that_never_reads_holds_nothing_up() {
     sandbox.pipe("nodes: [{id: a, command: long}]").agent("a", "init\nsay x\nresult");
     assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
     assert_eq!(decisions(&sandbox), ["pre_node error"]);
+}
+
+#[test]
+fn who_waits_until_a_daemon_has_answered_others_is_not_late() {
+    let script = "while read -r line; do sleep 0.4; echo '{}'; done";
+    let sandbox = hooked("pre_node", script, "mode = 'daemon'\nfail_mode = 'closed'\ntimeout_ms = 1000");
+    sandbox.pipe("jobs: 4\nnodes: [{id: a, bash: 'true'}, {id: b, bash: 'true'}, {id: c, bash: 'true'}, {id: d, bash: 'true'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(decisions(&sandbox), ["pre_node allow"; 4]);
+}
+
+#[test]
+fn the_end_of_a_run_is_told_after_the_ends_of_its_nodes() {
+    let sandbox = hooked("post_node", "sleep 0.2", "");
+    let hooks = sandbox.read(".omne/hooks.toml");
+    sandbox.executable("quick.sh", "#!/bin/sh\n");
+    sandbox.file(".omne/hooks.toml", hooks + "[[hook]]\nevent = 'post_run'\ncommand = './quick.sh'\n");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(decisions(&sandbox), ["post_node allow", "post_node allow", "post_run allow"]);
 }

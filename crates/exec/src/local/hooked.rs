@@ -358,6 +358,8 @@ impl LocalExecutor {
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), ExecuteError> {
         if !outcome.is_empty() {
+            // Who sums the run up has been told of every node before.
+            self.wait_for_hooks(HookEvent::PostNode.deadline(), emitted)?;
             let payload = json!({ "outcome": outcome, "duration_ms": duration_ms, "inputs": inputs });
             self.fire(HookEvent::PostRun, None, || payload, Pending::Nothing);
         }

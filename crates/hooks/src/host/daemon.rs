@@ -55,6 +55,11 @@ impl Daemon {
         self.token
     }
 
+    /// Whether others come first.
+    pub(super) fn is_occupied(&self) -> bool {
+        self.busy.is_some() || !self.waiting.is_empty()
+    }
+
     pub(super) fn due(&self) -> Option<Instant> {
         if !self.unsent.is_empty() {
             return Some(Instant::now() + LOOK);
@@ -132,6 +137,8 @@ impl Host {
                 return;
             }
             let Some(&id) = daemon.waiting.front() else { return };
+            self.begin_time(id, now);
+            let Some(daemon) = self.daemons.get_mut(&place) else { return };
             if daemon.token.is_none() {
                 if daemon.failures >= TRIES {
                     daemon.waiting.pop_front();
