@@ -83,7 +83,7 @@ impl Failure {
     pub(crate) fn without_result(exit: Exit, stderr: &str) -> Verdict {
         let stderr = stderr.trim();
         if exit.is_success() {
-            let message = "it ended well but never said how it went: the model was not asked";
+            let message = "it ended well but never said how it went: it has no result";
             let message = if stderr.is_empty() { message.to_owned() } else { format!("{message}\n{stderr}") };
             return Failure::agent(class::NO_RESULT, message);
         }

@@ -70,7 +70,7 @@ impl Progress {
     pub(crate) fn new(show: Show, run: RunDir, paint: Paint) -> Self {
         let display = match show.quiet {
             true => Display::Quiet,
-            false if std::io::stderr().is_terminal() => {
+            false if can_be_drawn_on() => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
                 bar.set_style(
                     ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -151,6 +151,16 @@ impl Progress {
     fn eprint(&mut self, text: &str) {
         let _ = self.stderr.print(text.as_bytes());
     }
+}
+
+/// Whether standard error is a terminal on which lines can be written anew.
+fn can_be_drawn_on() -> bool {
+    let is_able = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    let has_size = || {
+        let size = terminal_size::terminal_size_of(std::io::stderr());
+        size.is_some_and(|(width, height)| width.0 > 0 && height.0 > 0)
+    };
+    is_able && std::io::stderr().is_terminal() && has_size()
 }
 
 /// How many characters fit a line.

@@ -384,7 +384,8 @@ impl AgentRun {
             }
             (Judged::Failed(failure), Some(over)) if !failure.was_asked_for() => {
                 // There is no money for another try.
-                let message = format!("{}; it had failed: {}", over.message, failure.message);
+                let why = if failure.message.is_empty() { failure.kind.as_str() } else { &failure.message };
+                let message = format!("{}; it had failed: {why}", over.message);
                 (IterationOutcome::Failed, Next::Failed(Failure { message, ..over }))
             }
             (Judged::Failed(failure), _) => (IterationOutcome::Failed, Next::Failed(failure)),

@@ -423,12 +423,21 @@ fn definition(tree: &Tree<'_>, mut nodes: String, mut places: Vec<Range<u32>>) -
 
 /// Where `needle` stands in the value that begins at `at`; the value's own place when it can't be found.
 fn locate(source: &Source, at: Span, needle: &str) -> Span {
+    locate_nth(source, at, needle, 0)
+}
+
+/// The same for a later one: the first is number 0.
+fn locate_nth(source: &Source, at: Span, needle: &str, mut n: usize) -> Span {
     const MOST_LINES: u32 = 500;
     for line in at.line..at.line.saturating_add(MOST_LINES) {
         let Some(text) = source.line(line) else { break };
         let skip = if line == at.line { at.column.saturating_sub(1) as usize } else { 0 };
         let from = text.char_indices().nth(skip).map_or(text.len(), |(byte, _)| byte);
-        if let Some(found) = text[from..].find(needle) {
+        let found: Vec<usize> = text[from..].match_indices(needle).map(|(at, _)| at).collect();
+        if n >= found.len() {
+            n -= found.len();
+        } else {
+            let found = found[n];
             let column = text[..from + found].chars().count() + 1;
             let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
             return Span { line, column: small(column), length: small(needle.chars().count()) };

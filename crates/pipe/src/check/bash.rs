@@ -1,6 +1,6 @@
 //! What goes wrong in shell: templates in it, inputs without quotes.
 
-use super::{locate, top};
+use super::{locate, locate_nth, top};
 use crate::{
     codes::Code,
     fields::{Faults, Spanned},
@@ -19,9 +19,12 @@ pub(super) fn check(script: Spanned<&str>, source: &Source, faults: &mut Faults)
             None => "values arrive as environment variables, such as \"$OMNE_INPUT_NAME\"; to give `{{` to a program, build it: '{''{'".to_owned(),
         });
     }
-    if let Some(name) = unquoted_input(script.value) {
-        let plain = locate(source, top(script.at), &format!("${name}"));
-        let at = if plain == top(script.at) { locate(source, plain, &format!("${{{name}}}")) } else { plain };
+    if let Some((name, offset)) = unquoted_input(script.value) {
+        let brace = if script.value[offset + 1..].starts_with('{') { "{" } else { "" };
+        let needle = format!("${brace}{name}");
+        // Others before it may be quoted.
+        let before = script.value[..offset].matches(&needle).count();
+        let at = locate_nth(source, top(script.at), &needle, before);
         let fault = faults.add(Code::UnquotedInput, at, format!("`${name}` stands without quotes"));
         fault.with_help(format!("write \"${name}\", so that blanks and `*` in it mean nothing to the shell"));
     }
@@ -42,8 +45,8 @@ fn variable(template: &str) -> Option<String> {
     }
 }
 
-/// The first `$OMNE_INPUT_…` outside quotes where the shell splits words.
-fn unquoted_input(script: &str) -> Option<&str> {
+/// The first `$OMNE_INPUT_…` outside quotes where the shell splits words, and where it stands.
+fn unquoted_input(script: &str) -> Option<(&str, usize)> {
     const PREFIX: &str = "OMNE_INPUT_";
     let bytes = script.as_bytes();
     let (mut double, mut at, mut word_start) = (false, 0, 0);
@@ -63,7 +66,7 @@ fn unquoted_input(script: &str) -> Option<&str> {
                 if rest.starts_with(PREFIX) && !assigned {
                     let length =
                         rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-                    return Some(&rest[..length]);
+                    return Some((&rest[..length], at));
                 }
             }
             b if b.is_ascii_whitespace() || b";|&(".contains(&b) => word_start = at + 1,
@@ -83,7 +86,7 @@ mod tests {
         for script in
             ["rm $OMNE_INPUT_F", "rm ${OMNE_INPUT_F}", "rm \"a\" $OMNE_INPUT_F", "# x\nrm -- $OMNE_INPUT_F"]
         {
-            assert_eq!(unquoted_input(script), Some("OMNE_INPUT_F"), "{script}");
+            assert_eq!(unquoted_input(script).map(|(name, _)| name), Some("OMNE_INPUT_F"), "{script}");
         }
         for script in [
             "rm \"$OMNE_INPUT_F\"",

@@ -280,13 +280,10 @@ fn retry(fields: &Fields<'_>, faults: &mut Faults) -> Option<Retry> {
             }
         }
     }
-    Some(Retry {
-        max: u32::try_from(max?).unwrap_or(0),
-        delay: fields.duration("delay", faults).unwrap_or(std::time::Duration::ZERO),
-        backoff: fields.number("backoff", 1.0, faults).unwrap_or(1.0),
-        max_delay: fields.duration("max_delay", faults),
-        on,
-    })
+    let delay = fields.duration("delay", faults).unwrap_or(std::time::Duration::ZERO);
+    let backoff = fields.number("backoff", 1.0, faults).unwrap_or(1.0);
+    let max_delay = fields.duration("max_delay", faults);
+    Some(Retry { max: u32::try_from(max?).unwrap_or(0), delay, backoff, max_delay, on })
 }
 
 /// `env:` of a pipe or a node.

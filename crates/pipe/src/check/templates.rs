@@ -89,6 +89,20 @@ impl Known<'_> {
     }
 
     fn check(&self, name: &Name, locate: impl Fn(&str) -> Span, faults: &mut Faults) {
+        // The same word may stand in the text around.
+        let locate_id = |id: &str| {
+            let nowhere = locate("\0");
+            let found = ["nodes.", "nodes['", "nodes[\""].into_iter().find_map(|before| {
+                let span = locate(&format!("{before}{id}"));
+                let small = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+                (span != nowhere).then(|| Span {
+                    column: span.column.saturating_add(small(before)),
+                    length: small(id),
+                    ..span
+                })
+            });
+            found.unwrap_or_else(|| locate(id))
+        };
         match name {
             Name::AllInputs | Name::AllNodes | Name::RunId => {}
             Name::Iteration if self.scope == Scope::Loop => {}
@@ -110,14 +124,14 @@ impl Known<'_> {
             Name::Node { id, field } => {
                 if self.names.find(id.as_str()).is_none() {
                     let fault =
-                        faults.add(Code::UnknownName, locate(id), format!("the pipe has no node `{id}`"));
+                        faults.add(Code::UnknownName, locate_id(id), format!("the pipe has no node `{id}`"));
                     match self.near(id, self.names.ids()) {
                         Some(near) => fault.with_help(format!("did you mean `{near}`?")),
                         None => fault.with_help("an id with `-` or `.` is written `nodes['my-id']`"),
                     }
                 } else if !(self.is_ancestor)(id) {
                     let message = format!("node `{id}` may not have run by then");
-                    let fault = faults.add(Code::NotAnAncestor, locate(id), message);
+                    let fault = faults.add(Code::NotAnAncestor, locate_id(id), message);
                     fault.with_help(format!("add `{id}` to `depends_on`"));
                 }
                 if let Some(field) = field

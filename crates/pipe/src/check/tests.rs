@@ -270,3 +270,28 @@ fn of_very_many_faults_the_last_ones_are_counted() {
     let counted = checked.diagnostics.iter().find(|fault| fault.code == Code::TooManyFaults).unwrap();
     assert_eq!(counted.message, "and 500 errors more");
 }
+
+#[test]
+fn the_place_of_a_fault_is_not_that_of_the_same_word_before_it() {
+    let places = |nodes: &str| -> Vec<(Code, u32, u32, u32)> {
+        let text = format!("name: p\nversion: 1\ninputs: {{a: {{}}}}\nnodes:\n{nodes}");
+        let checked = check(&Source::new("p.yaml", text.into()).unwrap(), &NoLookup);
+        checked
+            .diagnostics
+            .iter()
+            .map(|d| (d.code, d.at.unwrap()))
+            .map(|(code, at)| (code, at.line, at.column, at.length))
+            .collect()
+    };
+    let prompt = "- {id: plan, bash: echo}\n- id: go\n  prompt: |\n    Look at the plan.\n    {{ nodes.plan.output }}\n";
+    assert_eq!(places(prompt), [(Code::NotAnAncestor, 9, 14, 4)]);
+    let script = "- id: go\n  bash: |\n    echo \"$OMNE_INPUT_A\"\n    echo hi\n    echo $OMNE_INPUT_A\n";
+    assert_eq!(places(script), [(Code::UnquotedInput, 9, 10, 13)]);
+}
+
+#[test]
+fn every_fault_of_a_retry_is_told_at_once() {
+    let text = "name: p\nversion: 1\nnodes: [{id: a, bash: echo, retry: {max: 1000000, backoff: 0.1, delay: 5parsecs, max_delay: x}}]";
+    let checked = check(&Source::new("p.yaml", text.into()).unwrap(), &NoLookup);
+    assert_eq!(checked.diagnostics.len(), 4, "{:?}", checked.diagnostics);
+}
