@@ -6,7 +6,7 @@ mod words;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, UndefinedBehavior, escape_formatter, value::ValueKind};
 use omne_events::Outputs;
 use serde_json::{Value, json};
 
@@ -151,6 +151,13 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(undefined);
     environment.set_fuel(Some(FUEL));
+    // As everywhere else: in `OMNE_INPUT_…`, in YAML and in JSON.
+    environment.set_formatter(|out, state, value| match bool::try_from(value.clone()) {
+        Ok(holds) if value.kind() == ValueKind::Bool => {
+            out.write_str(if holds { "true" } else { "false" }).map_err(minijinja::Error::from)
+        }
+        _ => escape_formatter(out, state, value),
+    });
     environment
 }
 
@@ -442,6 +449,12 @@ mod tests {
         let error = render("{{ inputs.name }}\n{{ nodes.plan.outputs.missing|upper }}").unwrap_err();
         assert_eq!(error.message, "`nodes.plan.outputs.missing` has no value");
         assert_eq!(error.line, Some(2));
+    }
+
+    #[test]
+    fn a_truth_value_is_written_as_in_environments() {
+        let rendered = Template::text("{{ 1 < 2 }} {{ 1 > 2 }} {{ 1 }}").unwrap().0.render(&bindings());
+        assert_eq!(rendered.unwrap(), "true false 1");
     }
 
     #[test]

@@ -160,6 +160,19 @@ impl Roster {
         }))
     }
 
+    /// Nodes whose agents ask nobody about their tools, though there are hooks that look at tools: for people to know.
+    pub(crate) fn without_tool_hooks(&self, pipe: &Pipe) -> Vec<String> {
+        let asks_nobody = |node: &&Node| {
+            let agent = self.agents.get(self.agent_of(node)).filter(|_| node.ai().is_some());
+            agent.is_some_and(|(agent, _)| agent.dialect != omne_agent::Dialect::Claude)
+        };
+        let warning = |node: &Node| {
+            let agent = self.agent_of(node);
+            format!("the hooks on tools do not see those of `{}`: its agent `{agent}` asks nobody", node.id)
+        };
+        pipe.nodes().iter().filter(asks_nobody).map(warning).collect()
+    }
+
     /// Loops that are to keep a session whose agent can't: for people to know.
     pub(crate) fn warnings(&self, pipe: &Pipe) -> Vec<String> {
         let forgetful = |node: &&Node| {

@@ -76,6 +76,7 @@ pub fn look_at(
     pipe: Option<Arc<Pipe>>,
 ) -> Result<Resumption, RunError> {
     run.has_begun()?;
+    Config::load(&volume.place("hooks.toml"))?;
     match LockedLog::owner(&run.log()) {
         Ok(Some(owner)) => return Err(OpenError::Owned { path: run.log(), pid: owner.pid }.into()),
         Ok(None) => {}

@@ -390,3 +390,40 @@ fn what_an_agent_leaves_behind_does_not_cost_its_time() {
         .file(".omne/omne.toml", "[agents.mine]\nprogram = 'sh'\nargs = ['-c', 'setsid sh -c \"trap : TERM; echo > up; while :; do sleep 1; done\" & until test -e up; do sleep 0.01; done; echo done']\n");
     assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
 }
+
+#[test]
+fn hooks_on_tools_that_an_agent_would_not_ask_are_no_secret() {
+    let hook = "[[hook]]\nevent = 'pre_tool'\ncommand = './no.sh'\nfail_mode = 'closed'\n";
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("nodes: [{id: a, prompt: go, agent_args: [--settings, mine.json]}]")
+        .agent("a", "init\nresult");
+    sandbox.executable("no.sh", "#!/bin/sh\nexit 1\n").file(".omne/hooks.toml", hook);
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert!(sandbox.node("a")["error"]["message"].to_string().contains("`--settings` in `agent_args`"));
+    assert_eq!(sandbox.calls("a").len(), 0);
+    sandbox
+        .file(".omne/omne.toml", "[agents.tell]\nprogram = 'cat'\nargs = []\nstream = 'text'\n")
+        .pipe("nodes: [{id: a, prompt: go, agent: tell}]");
+    let run = sandbox.omne(&["run", "p"]);
+    assert!(
+        run.code == 0 && run.stderr.contains("warning: the hooks on tools do not see those of `a`"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn what_is_cut_of_a_capture_is_cut_between_characters() {
+    let sandbox = Sandbox::new();
+    let bash = "yes 漢 | head -n 22000 | tr -d '\\n'";
+    sandbox
+        .pipe(&format!("nodes:\n- {{id: a, bash: \"{bash}\"}}\n- {{id: b, depends_on: [a], prompt: '{{{{{{ nodes.a.output }}}}}}'}}\n").replace("{{{", "{{").replace("}}}", "}}"))
+        .agent("b", "init\nsay done\nresult");
+    let run = sandbox.omne(&["run", "p"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let prompt =
+        std::fs::read_to_string(sandbox.log().with_file_name("nodes/b.prompt.1")).unwrap_or_default();
+    let call = sandbox.calls("b")[0].to_string();
+    assert!(!prompt.contains('\u{fffd}') && !call.contains('\u{fffd}'), "{}", prompt.len());
+    assert!(call.contains("漢漢") || prompt.contains("漢漢"));
+}

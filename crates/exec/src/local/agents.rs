@@ -225,6 +225,16 @@ impl LocalExecutor {
         if run.ask.agent.dialect != Dialect::Claude || !self.looks_at_tools() {
             return Ok(None);
         }
+        // What comes later on the command line wins, and those without hooks have no policy.
+        let takes_hooks_away = |arg: &&String| {
+            ["--settings", "--bare"].iter().any(|flag| {
+                arg.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+            })
+        };
+        if let Some(arg) = node.ai().and_then(|ai| ai.agent_args.iter().find(takes_hooks_away)) {
+            let why = format!("`{arg}` in `agent_args` would take the hooks on its tools away; leave it out");
+            return Err(Failure::new(ErrorKind::Denied, why));
+        }
         let no_door = |error: io::Error| {
             Failure::new(ErrorKind::SpawnFailed, format!("hooks can not look at its tools: {error}"))
         };

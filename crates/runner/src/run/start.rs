@@ -48,10 +48,23 @@ impl Run<'_> {
         };
         for node in named {
             let (id, record) = (pipe.node(node).id.as_str(), self.state.node(node));
-            let has_printed = record.phase != NodePhase::Completed || record.output_bytes > 0;
+            let has_printed = match record.phase {
+                NodePhase::Completed => record.output_bytes > 0,
+                // What lies there is of an earlier go.
+                NodePhase::Pending | NodePhase::Blocked | NodePhase::Skipped => false,
+                NodePhase::Running | NodePhase::Retrying | NodePhase::Failed | NodePhase::Waiting => true,
+            };
             let mut capture = String::new();
             if template.uses().captures && has_printed {
-                let bytes = self.execute.capture(node, MOST_CAPTURE);
+                let mut bytes = self.execute.capture(node, MOST_CAPTURE);
+                if bytes.len() == MOST_CAPTURE {
+                    // It may have been cut in the middle of a character.
+                    let begins = |byte: &u8| *byte & 0xc0 != 0x80;
+                    let last = bytes.iter().rposition(begins).unwrap_or_default();
+                    if std::str::from_utf8(&bytes[last..]).is_err() {
+                        bytes.truncate(last);
+                    }
+                }
                 // What was printed since this runner is at work, it has written itself.
                 let is_kept = record.phase == NodePhase::Completed && self.state.ended_before(record);
                 let recorded =
