@@ -82,6 +82,21 @@ impl Failure {
         text
     }
 
+    /// What to do where nobody has said anything better.
+    fn usual_help(&self) -> &'static str {
+        use std::io::ErrorKind;
+        let kind = |error: &std::io::Error| match error.kind() {
+            ErrorKind::NotFound => Some("is the path right? relative ones begin at the current directory"),
+            ErrorKind::PermissionDenied => Some("look at its permissions and its owner"),
+            ErrorKind::IsADirectory => Some("name a file in it"),
+            ErrorKind::NotADirectory => Some("a part of the path is a file"),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some("free some disk space, then try again"),
+            _ => None,
+        };
+        let mut causes = self.error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+        causes.find_map(kind).unwrap_or("`omne --help` and `omne COMMAND --help` tell what can be asked for")
+    }
+
     /// Prints the error, its causes and what to do.
     pub(crate) fn report(self, context: &Context) -> ExitCode {
         let is_closed_pipe = self.error.chain().any(|cause| {
@@ -98,9 +113,8 @@ impl Failure {
             let cause = render::visible(cause.trim_end()).replace('\n', "\n    ");
             let _ = write!(text, "\n  caused by: {cause}");
         }
-        if let Some(help) = &self.help {
-            let _ = write!(text, "\n{}: {}", paint.green("help"), render::visible(help));
-        }
+        let help = self.help.as_deref().unwrap_or_else(|| self.usual_help());
+        let _ = write!(text, "\n{}: {}", paint.green("help"), render::visible(help));
         // Nobody is left to tell if this fails.
         let _ = writeln!(std::io::stderr().lock(), "{text}");
         self.exit.into()

@@ -172,10 +172,16 @@ impl Context {
         read.map_err(|error| {
             let exit =
                 if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Input };
-            Failure::new(
+            let failure = Failure::new(
                 exit,
                 anyhow::Error::new(error).context(format!("cannot read the pipe file `{name}`")),
-            )
+            );
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let pipes = volume.pipes().unwrap_or_default();
+            match pipes.iter().any(|found| found.name.as_str() == stem) && exit == Exit::NotFound {
+                true => failure.help(format!("the volume has a pipe of that name: `{stem}`")),
+                false => failure,
+            }
         })?;
         Ok(match Source::new(&name, bytes) {
             Ok(source) => {
