@@ -175,14 +175,14 @@ impl Observer for Progress {
             // A reader that is gone is no reason to stop a run.
             let _ = self.stdout.print(line.as_bytes());
         }
-        if self.json {
-            if let Err(error) = self.stdout.print(lines) {
-                // The run itself goes on, and its log has them.
-                self.json = false;
-                // Whoever read them and is gone has seen enough.
-                if error.kind() != std::io::ErrorKind::BrokenPipe {
-                    self.warn(&format!("the events can not be printed any more ({error}); the log has them"));
-                }
+        if self.json
+            && let Err(error) = self.stdout.print(lines)
+        {
+            // The run itself goes on, and its log has them.
+            self.json = false;
+            // Whoever read them and is gone has seen enough.
+            if error.kind() != std::io::ErrorKind::BrokenPipe {
+                self.warn(&format!("the events can not be printed any more ({error}); the log has them"));
             }
         }
         match &mut self.display {
