@@ -241,6 +241,14 @@ impl Case {
         let given: Vec<_> = given.into_iter().filter(known).collect();
         let inputs: Values = omne_pipe::resolve(pipe.inputs(), &given)
             .map_err(|errors| self.wrong(errors.first().map(ToString::to_string).unwrap_or_default()))?;
+        for id in &description.real {
+            let why = match pipe.find(id.as_str()) {
+                Some(node) if pipe.node(node).ai().is_none() => continue,
+                Some(_) => "an agent's node: agents are always played",
+                None => "which the pipe does not have",
+            };
+            return Err(self.wrong(format!("`real` names `{id}`, {why}")));
+        }
         let in_place = description.real.is_empty();
         let recording = self.recording(description.real)?;
         let place = tempfile::tempdir().map_err(io_error("make", &std::env::temp_dir()))?;

@@ -82,6 +82,17 @@ fn a_node_that_is_real_runs_and_the_others_do_not() {
 }
 
 #[test]
+fn what_can_not_be_real_is_told() {
+    let sandbox = recorded();
+    let case = sandbox.read(".omne/tests/p/case.yaml");
+    for (real, why) in [("nobody", "which the pipe does not have"), ("plan", "agents are always played")] {
+        sandbox.file(".omne/tests/p/case.yaml", case.replace("real: []", &format!("real: [{real}]")));
+        let test = sandbox.omne(&["test"]);
+        assert!(test.code == 1 && test.stdout.contains(why), "{test:?}");
+    }
+}
+
+#[test]
 fn a_new_node_says_that_it_was_not_recorded() {
     let sandbox = recorded();
     sandbox.pipe(&format!("{NODES}- {{id: new, bash: 'true'}}\n"));
