@@ -152,7 +152,8 @@ impl<'a> NodeView<'a> {
             output_path: rare.and_then(|rare| rare.output_path.as_deref()),
             usage: record.usage(),
             denied_tools: rare.map(|rare| rare.denied_tools.as_slice()).unwrap_or_default(),
-            gate: rare.and_then(|rare| rare.gate.as_ref()),
+            // Nobody waits for an answer to a node that has failed.
+            gate: record.gate().filter(|gate| !(gate.is_waiting() && record.phase == NodePhase::Failed)),
         }
     }
 }

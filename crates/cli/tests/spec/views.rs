@@ -71,3 +71,13 @@ fn the_lines_of_a_round_are_counted_within_it() {
     assert_eq!(round(&["--tail", "0"]).stdout, "");
     assert_eq!(round(&["--stderr"]).code, 2);
 }
+
+#[test]
+fn nobody_waits_at_the_gate_of_a_node_that_was_cancelled() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true', gate: ok}]").gate("ok", "exit 75");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.node("a")["gate"]["state"], "waiting");
+    assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
+    assert_eq!(sandbox.node("a")["gate"], serde_json::Value::Null);
+}
