@@ -100,7 +100,9 @@ impl Progress {
             self.eprint(&text);
         }
         // Who wants an end waits for no reader.
-        self.drain((state.phase() == RunPhase::Interrupted).then_some(PATIENCE));
+        let is_stopped = state.phase() == RunPhase::Interrupted
+            || state.reason().is_some_and(|reason| reason.starts_with("cancelled by"));
+        self.drain(is_stopped.then_some(PATIENCE));
     }
 
     /// Waits until everything that was to be read is. Ctrl-C ends that.

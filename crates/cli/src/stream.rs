@@ -105,7 +105,7 @@ impl Behind {
         let left = Arc::clone(&kept);
         let work = move || {
             for bytes in receiver {
-                file.write_all(&bytes)?;
+                write_whole(&mut file, &bytes)?;
                 left.fetch_sub(bytes.len(), Ordering::AcqRel);
             }
             Ok(())
@@ -123,6 +123,23 @@ impl Behind {
         drop(self.sender);
         self.thread.join().unwrap_or(Ok(()))
     }
+}
+
+/// Writes everything, also where a write gives up instead of waiting.
+fn write_whole(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut fds = [PollFd::new(file, PollFlags::OUT)];
+                poll(&mut fds, None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Whether a piece can be written without waiting, or fails at once.

@@ -387,10 +387,13 @@ impl Host {
         let mode = config.mode;
         let state = match mode {
             Mode::Exec => State::Starting { at: now, failures: 0 },
-            Mode::Daemon => match self.daemons.get(&hook).is_some_and(Daemon::is_occupied) {
-                true => State::Queued,
-                false => State::Daemon,
-            },
+            // What only looks on may be dropped, and holds nothing up.
+            Mode::Daemon => {
+                match fire.event.decides() && self.daemons.get(&hook).is_some_and(Daemon::is_occupied) {
+                    true => State::Queued,
+                    false => State::Daemon,
+                }
+            }
         };
         fire.current = Some(Current { hook, since: now, until, number, request, state });
         self.counters[hook].fired += 1;

@@ -365,7 +365,7 @@ impl RunState {
     fn is_over(&mut self, phase: RunPhase, at: Timestamp, took: Option<u64>) {
         (self.phase, self.over_at) = (phase, Some(at));
         // Logs of omne-cli 0.2 do not tell it.
-        self.go_took = took.filter(|_| self.pipe.is_some() || self.light);
+        self.go_took = took.filter(|_| self.definition_sha256.is_some());
     }
 
     fn nothing_runs(&self, event: &'static str) -> Result<(), Violation> {
@@ -443,6 +443,12 @@ impl RunState {
             match step.action {
                 PlanAction::Keep => {}
                 PlanAction::Rerun | PlanAction::Run | PlanAction::Continue => {
+                    if record.phase == NodePhase::Failed
+                        && let Some(rare) = &mut record.rare
+                    {
+                        // It stands at no gate any more: what it used is told, and what people said was said of that.
+                        rare.gate = None;
+                    }
                     record.phase = NodePhase::Pending;
                     record.goes_on = step.action == PlanAction::Continue;
                     record.attempts_before = record.attempt;

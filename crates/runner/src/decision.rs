@@ -19,10 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest comment, in bytes.
 const MOST_COMMENT: usize = 4096;
 /// What an option that lets a node go on begins with.
-const YES: [&str; 22] = [
-    "y", "yes", "yep", "yeah", "ok", "okay", "sure", "true", "on", "approve", "approved", "accept", "allow",
-    "confirm", "continue", "proceed", "go", "ship", "run", "merge", "deploy", "resume",
+const YES: [&str; 13] = [
+    "y", "yes", "yep", "yeah", "ok", "okay", "sure", "true", "approve", "approved", "accept", "allow",
+    "confirm",
 ];
+/// What lets it go on alone, and may be the opposite with more words (`go back`).
+const YES_ALONE: [&str; 9] = ["on", "go", "continue", "proceed", "ship", "run", "merge", "deploy", "resume"];
 /// What one begins with that does not.
 const NO: [&str; 30] = [
     "n",
@@ -134,12 +136,13 @@ enum Meaning {
 fn meaning(option: &str) -> Meaning {
     let mut words = option.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default();
+    let second = words.next();
     let is_one_of = |all: &[&str]| all.iter().any(|word| first.eq_ignore_ascii_case(word));
     let is_do_not =
-        first.eq_ignore_ascii_case("do") && words.next().is_some_and(|word| word.eq_ignore_ascii_case("not"));
+        first.eq_ignore_ascii_case("do") && second.is_some_and(|word| word.eq_ignore_ascii_case("not"));
     if is_one_of(&NO) || is_do_not {
         Meaning::No
-    } else if is_one_of(&YES) {
+    } else if is_one_of(&YES) || second.is_none() && is_one_of(&YES_ALONE) {
         Meaning::Yes
     } else {
         Meaning::Either
@@ -338,7 +341,7 @@ mod tests {
         for yes in ["y", "YES", "yes, ship it", "go", "Approve", "ok"] {
             assert_eq!(meaning(yes), Meaning::Yes, "{yes}");
         }
-        for either in ["staging", "norway", "do it", "", "okra"] {
+        for either in ["staging", "norway", "do it", "", "okra", "go back", "on hold", "continue later"] {
             assert_eq!(meaning(either), Meaning::Either, "{either}");
         }
     }
@@ -364,6 +367,8 @@ mod tests {
         assert_eq!(expired(&["yes", "no"], Some("yes")), ("yes".into(), true));
         assert_eq!(expired(&["staging", "production"], Some("production")), ("production".into(), false));
         assert_eq!(expired(&["staging", "production"], Some("staging")), ("staging".into(), true));
+        assert_eq!(expired(&["go ahead", "go back"], Some("go back")), ("go back".into(), false));
+        assert_eq!(expired(&["go ahead", "go back"], Some("go ahead")), ("go ahead".into(), true));
         assert_eq!(expired(&["yes", "no"], None), ("no".into(), false));
         assert_eq!(expired(&["a", "b"], None), ("reject".into(), false));
     }

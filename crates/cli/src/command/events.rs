@@ -24,7 +24,11 @@ pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode>
     let mut decoder = Decoder::new();
     let paint = context.paint();
     let mut stdout = io::BufWriter::new(io::stdout().lock());
-    let mut show = |line: &[u8]| show(line, args, &mut decoder, paint, &mut stdout);
+    let mut has_shown = false;
+    let mut show = |line: &[u8]| -> Result<()> {
+        has_shown |= show(line, args, &mut decoder, paint, &mut stdout)?;
+        Ok(())
+    };
     match (&source, args.follow) {
         (LogSource::Run(run), true) => {
             if Life::of(run) == Life::Gone {
@@ -47,7 +51,7 @@ pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode>
         }
     }
     stdout.flush()?;
-    if !args.nodes.is_empty() && !matches!(source, LogSource::Stdin) {
+    if !args.nodes.is_empty() && !has_shown && !matches!(source, LogSource::Stdin) {
         let state = source.fold(None, |_, _| {})?.state;
         if let Some(unknown) = args.nodes.iter().find(|node| state.find(node).is_none()) {
             let known: Vec<&str> = state.nodes().map(|(id, _, _)| id.as_str()).collect();
@@ -84,13 +88,14 @@ impl Read for Growing<'_> {
     }
 }
 
+/// Prints a line if it is wanted. Whether it is.
 fn show(
     line: &[u8],
     args: &args::Events,
     decoder: &mut Decoder,
     paint: Paint,
     out: &mut impl Write,
-) -> Result<()> {
+) -> Result<bool> {
     let decoded = decoder.decode(line).map_err(|error| {
         Failure::new(Exit::Damaged, anyhow::Error::new(error).context("the log is damaged"))
             .help("`omne verify` tells everything that is wrong with it")
@@ -99,11 +104,11 @@ fn show(
     if !args.types.is_empty()
         && !args.types.iter().any(|glob| omne_hooks::matches(glob.as_bytes(), kind.as_bytes()))
     {
-        return Ok(());
+        return Ok(false);
     }
     let node = decoded.line.node().map(|node| node.as_str());
     if !args.nodes.is_empty() && !node.is_some_and(|node| args.nodes.iter().any(|wanted| wanted == node)) {
-        return Ok(());
+        return Ok(false);
     }
     if args.json {
         out.write_all(line)?;
@@ -121,5 +126,5 @@ fn show(
     if args.follow {
         out.flush()?;
     }
-    Ok(())
+    Ok(true)
 }

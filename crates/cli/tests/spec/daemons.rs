@@ -68,3 +68,16 @@ fn the_end_of_a_run_is_told_after_the_ends_of_its_nodes() {
     assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
     assert_eq!(decisions(&sandbox), ["post_node allow", "post_node allow", "post_run allow"]);
 }
+
+#[test]
+fn a_slow_daemon_that_looks_on_holds_no_run_up() {
+    let script = "while read -r line; do echo \"$line\" >> seen; sleep 0.01; echo '{}'; done";
+    let sandbox = hooked("on_event", script, "mode = 'daemon'");
+    let nodes: String = (0..100).map(|n| format!("- {{id: n{n}, bash: 'true'}}\n")).collect();
+    sandbox.pipe(&format!("nodes:\n{nodes}"));
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    // Had each observation waited for those before it, all of them would have been made.
+    let all = std::fs::read_to_string(sandbox.log()).unwrap().lines().count();
+    let seen = sandbox.read("seen").lines().count();
+    assert!((1..all).contains(&seen), "{seen} of {all}");
+}

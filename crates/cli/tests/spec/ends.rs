@@ -144,6 +144,11 @@ fn a_run_waits_for_no_reader_that_has_stopped_reading() {
     sandbox.wait_for("here");
     sandbox.signal(&child, rustix::process::Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    std::fs::remove_file(sandbox.path("here")).unwrap();
+    let mut child = start(&["run", "p", "--json"]);
+    sandbox.wait_for("here");
+    assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 #[cfg(target_os = "linux")]

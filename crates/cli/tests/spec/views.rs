@@ -81,3 +81,25 @@ fn nobody_waits_at_the_gate_of_a_node_that_was_cancelled() {
     assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
     assert_eq!(sandbox.node("a")["gate"], serde_json::Value::Null);
 }
+
+#[test]
+fn the_events_of_a_node_that_a_changed_pipe_does_not_have_are_shown() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}, {id: f, bash: exit 1}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    sandbox.pipe("nodes: [{id: a, bash: 'true'}, {id: g, bash: 'true'}]");
+    assert_eq!(sandbox.omne(&["resume", "@last", "--pipe", "@current"]).code, 0);
+    let events = sandbox.omne(&["events", "@last", "--node", "f"]);
+    assert!(events.code == 0 && events.stdout.contains("node.failed"), "{events:?}");
+}
+
+#[test]
+fn a_list_tells_how_long_runs_of_older_logs_took() {
+    let sandbox = Sandbox::new();
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/logs/omne-cli-0.2.jsonl");
+    let text = std::fs::read_to_string(log).unwrap();
+    sandbox.file(".omne/var/runs/feature-01kp7zq0a00000000000000000/events.jsonl", text);
+    let list = sandbox.omne(&["status", "--json"]).json();
+    let one = sandbox.omne(&["status", "@last", "--json"]).json();
+    assert_eq!((&list[0]["duration_ms"], &one["duration_ms"]), (&8000.into(), &8000.into()), "{list}");
+}

@@ -22,6 +22,8 @@ pub(super) struct Active {
     pub(super) process_approved: bool,
     /// The round that people have said may begin.
     pub(super) approved_round: Option<(u32, serde_json::Map<String, serde_json::Value>)>,
+    /// What hooks changed of the round that is about to begin.
+    pub(super) round_changes: serde_json::Map<String, serde_json::Value>,
     /// What hooks changed of it before it began.
     pub(super) changes: Option<Box<serde_json::Map<String, serde_json::Value>>>,
     /// How long it may take.
@@ -61,6 +63,7 @@ impl Active {
             asked_by_rule,
             process_approved,
             approved_round,
+            round_changes: serde_json::Map::new(),
             changes: (!changes.is_empty()).then(|| Box::new(changes)),
             limit,
             deadline: since + limit,

@@ -137,11 +137,10 @@ impl LocalExecutor {
             Ok(Tried::Started(token, pid)) => self.spawned(active, token, pid, emitted),
             Ok(Tried::Asks(why)) => {
                 // Of the whole command line more is known now than before the node began.
-                let active = Active { process_approved: true, ..active };
+                let mut active = Active { process_approved: true, ..active };
+                let changes = std::mem::take(&mut active.round_changes);
                 let step = Step::Iteration(Box::new((active, start)));
-                if let Err((step, failure)) =
-                    self.hold(step, serde_json::Map::new(), Question::approval(why), emitted)
-                {
+                if let Err((step, failure)) = self.hold(step, changes, Question::approval(why), emitted) {
                     self.fail_step(step, failure, emitted);
                 }
             }

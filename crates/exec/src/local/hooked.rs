@@ -126,6 +126,7 @@ impl LocalExecutor {
             {
                 (start.line, start.prompt) = (line, prompt.to_owned());
             }
+            active.round_changes = delta;
             return Some((active, start));
         }
         let Some(iteration) = start.iteration.filter(|_| !self.has_no_hooks()) else {
@@ -290,7 +291,8 @@ impl LocalExecutor {
         delta: &Map<String, Value>,
         emitted: &mut Vec<Emitted>,
     ) -> Result<(), ExecuteError> {
-        let (active, mut start) = round;
+        let (mut active, mut start) = round;
+        active.round_changes.clone_from(delta);
         if let (Stage::Agent(run), Some(prompt)) =
             (&active.stage, delta.get("prompt").and_then(Value::as_str))
         {
@@ -363,7 +365,8 @@ impl LocalExecutor {
             let payload = json!({ "outcome": outcome, "duration_ms": duration_ms, "inputs": inputs });
             self.fire(HookEvent::PostRun, None, || payload, Pending::Nothing);
         }
-        self.wait_for_hooks(HookEvent::PostRun.deadline(), emitted)
+        self.wait_for_hooks(HookEvent::PostRun.deadline(), emitted)?;
+        self.cut_off(emitted)
     }
 
     /// Ends whatever hooks are at.
@@ -387,7 +390,7 @@ impl LocalExecutor {
                 break;
             }
         }
-        self.cut_off(emitted)
+        Ok(())
     }
 
     /// Tells hooks of lines of the log.

@@ -10,6 +10,9 @@ use omne_process::{End, Happening, Token};
 use super::{Active, LocalExecutor};
 use crate::port::{Attempt, BeforeRun, Decision, Emitted, EndReason, Execute, ExecuteError};
 
+/// How long the end of a run waits for hooks that are being ended.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 impl Execute for LocalExecutor {
     fn start(&mut self, attempt: Attempt, emitted: &mut Vec<Emitted>) {
         let (node, number) = (attempt.node, attempt.number);
@@ -55,7 +58,14 @@ impl Execute for LocalExecutor {
             host.end_daemons(&mut self.supervisor);
         }
         // What they printed as errors is told when they are gone.
-        while self.hooks.as_ref().is_some_and(Host::is_ending) && self.turn(None, &mut Vec::new()).is_ok() {}
+        let until = Instant::now() + FAREWELL;
+        let is_ending = |this: &Self| this.hooks.as_ref().is_some_and(Host::is_ending);
+        while is_ending(self) && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.turn(Some(left), &mut Vec::new()).is_err() {
+                break;
+            }
+        }
     }
 
     fn end_all(&mut self, why: EndReason) {
