@@ -411,19 +411,6 @@ impl Host {
         }
     }
 
-    /// The time of who waited for others begins.
-    fn begin_time(&mut self, id: FireId, now: Instant) {
-        let Some(fire) = self.fires.get_mut(&id) else { return };
-        let Some(current) = fire.current.as_mut().filter(|current| matches!(current.state, State::Queued))
-        else {
-            return;
-        };
-        let waited = now.saturating_duration_since(current.since);
-        (current.since, current.until) = (now, current.until + waited);
-        current.state = State::Daemon;
-        fire.deadline += waited;
-    }
-
     /// A hook has answered, or failed to.
     fn answer(&mut self, id: FireId, answer: Answer, supervisor: &mut Supervisor) {
         let Some(fire) = self.fires.get_mut(&id) else { return };

@@ -282,20 +282,39 @@ fn what_an_agent_cost_is_told_while_its_gate_waits_and_stays_when_it_is_asked_ag
     assert_eq!(sandbox.calls("a").len(), 2);
 }
 
-#[test]
-fn what_a_loop_cost_is_counted_once_though_it_was_cancelled_at_its_gate() {
+/// A loop that stands at a gate which asks people, and what it had cost when it came there.
+fn loop_at_gate() -> (Sandbox, serde_json::Value) {
     let sandbox = asking();
     sandbox
         .pipe("nodes: [{id: a, loop: {prompt: go, until: DONE}, gate: ok}]")
         .agent("a", "init\nsay DONE\nresult");
-    let cost = || sandbox.omne(&["status", "@last", "--json"]).json()["usage"]["cost_usd"].clone();
     assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
-    let once = cost();
+    let once = cost(&sandbox);
+    assert!(once.as_f64().is_some_and(|cost| cost > 0.0));
+    (sandbox, once)
+}
+
+fn cost(sandbox: &Sandbox) -> serde_json::Value {
+    sandbox.omne(&["status", "@last", "--json"]).json()["usage"]["cost_usd"].clone()
+}
+
+#[test]
+fn what_a_loop_cost_is_counted_once_though_it_was_cancelled_at_its_gate() {
+    let (sandbox, once) = loop_at_gate();
     assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
     assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6, "it is asked anew");
     assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
     assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
-    assert_eq!((cost(), sandbox.calls("a").len()), (once, 1));
+    assert_eq!((cost(&sandbox), sandbox.calls("a").len()), (once, 1));
+}
+
+#[test]
+fn what_a_loop_cost_is_counted_once_though_its_gate_is_asked_again() {
+    let (sandbox, once) = loop_at_gate();
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 6);
+    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!((cost(&sandbox), sandbox.calls("a").len()), (once, 1));
 }
 
 #[test]
@@ -309,18 +328,4 @@ fn what_a_hook_changed_of_a_round_is_kept_while_a_rule_asks_about_its_process() 
     assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
     assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
     assert!(sandbox.calls("a")[0].to_string().contains("CHANGED"), "{:?}", sandbox.calls("a"));
-}
-
-#[test]
-fn what_a_loop_cost_is_counted_once_though_its_gate_is_asked_again() {
-    let sandbox = asking();
-    sandbox
-        .pipe("nodes: [{id: a, loop: {prompt: go, until: DONE}, gate: ok}]")
-        .agent("a", "init\nsay DONE\nresult");
-    let cost = || sandbox.omne(&["status", "@last", "--json"]).json()["usage"]["cost_usd"].clone();
-    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
-    let once = cost();
-    assert_eq!(sandbox.omne(&["approve", "@last"]).code, 0);
-    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
-    assert_eq!((cost(), sandbox.calls("a").len()), (once, 1));
 }

@@ -11,7 +11,7 @@ use std::{
 
 use omne_process::{Ended, Supervisor, Token};
 
-use super::{Current, FireId, Host, MOST_REPLY};
+use super::{Current, FireId, Host, MOST_REPLY, State};
 use crate::{Timing, decision};
 
 /// Before the first new connection; doubles up to [`MOST_DELAY`].
@@ -124,6 +124,19 @@ impl Host {
                 }
             }
         }
+    }
+
+    /// The time of who waited for others begins.
+    fn begin_time(&mut self, id: FireId, now: Instant) {
+        let Some(fire) = self.fires.get_mut(&id) else { return };
+        let Some(current) = fire.current.as_mut().filter(|current| matches!(current.state, State::Queued))
+        else {
+            return;
+        };
+        let waited = now.saturating_duration_since(current.since);
+        (current.since, current.until) = (now, current.until + waited);
+        current.state = State::Daemon;
+        fire.deadline += waited;
     }
 
     /// Hands a daemon its next request, if it is free and there is one.
