@@ -8,7 +8,7 @@ use omne_events::{
 use smol_str::SmolStr;
 
 use super::Violation;
-use crate::state::{Gate, NodePhase, RunState};
+use crate::state::{NodePhase, RunState};
 
 /// What a `node.started` says.
 pub(super) struct Started<'a> {
@@ -171,9 +171,9 @@ impl RunState {
         let place = self.running_node(completed.node_id, completed.attempt, "node.completed")?;
         self.processes.remove(&place);
         let record = &mut self.nodes[place];
-        let why = match (record.phase, record.gate().and_then(Gate::decision)) {
-            (NodePhase::Waiting, _) => Some("was not answered"),
-            (_, Some(false)) => Some("was answered with no"),
+        let why = match record.gate() {
+            Some(gate) if gate.is_waiting() => Some("was not answered"),
+            Some(gate) if gate.decision() == Some(false) => Some("was answered with no"),
             _ => None,
         };
         // One that waits for people is counted as waiting already.

@@ -149,3 +149,62 @@ fn iterations_count_up() {
     assert_eq!(story.blurt(iteration(2)), None);
     assert_eq!(story.blurt(iteration(4)), Some(Violation::Iteration { node: id("a"), found: 4, before: 2 }));
 }
+
+fn asked(node: &str) -> GateWaiting {
+    GateWaiting {
+        node_id: id(node),
+        gate: "g".into(),
+        prompt: "ship it?".into(),
+        options: vec!["yes".into(), "no".into()],
+        default: None,
+        usage: None,
+    }
+}
+
+fn answered(node: &str, option: &str) -> GateDecided {
+    GateDecided {
+        node_id: id(node),
+        gate: "g".into(),
+        option: option.into(),
+        approved: option == "yes",
+        by: "ann".into(),
+        comment: None,
+    }
+}
+
+#[test]
+fn a_node_that_asks_completes_only_when_the_answer_was_yes() {
+    let unapproved = |why| Some(Violation::Unapproved { node: id("a"), why });
+    let asking = || {
+        let mut story = Story::of(CHAIN);
+        story.start("a", 1).say(asked("a"));
+        story
+    };
+    assert_eq!(asking().blurt(completed("a", 1)), unapproved("was not answered"));
+    let mut story = asking();
+    story.say(answered("a", "no"));
+    assert_eq!(story.blurt(completed("a", 1)), unapproved("was answered with no"));
+    let mut story = asking();
+    story.say(answered("a", "yes"));
+    assert_eq!(story.blurt(completed("a", 1)), None);
+    let mut story = asking();
+    // One that was passed by people has been answered, too.
+    let method = GateMethod::HumanCli;
+    let by = Some("ann".into());
+    story.say(GatePassed { node_id: id("a"), gate: "g".into(), method, stdout: None, by, comment: None });
+    assert_eq!(story.blurt(completed("a", 1)), None);
+}
+
+#[test]
+fn no_runner_goes_on_after_an_end_without_a_resume() {
+    let ends: [(&str, Event); 2] = [
+        ("pipe.interrupted", PipeInterrupted { signal: "SIGINT".into(), running: Vec::new() }.into()),
+        ("pipe.parked", PipeParked { waiting: Vec::new() }.into()),
+    ];
+    for (end, event) in ends {
+        let mut story = Story::of(CHAIN);
+        story.start("a", 1).complete("a").say(event);
+        let started = story.started("b", 1);
+        assert_eq!(story.blurt(started), Some(Violation::AfterEnd { event: "node.started".into(), end }));
+    }
+}
