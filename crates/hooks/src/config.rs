@@ -248,6 +248,12 @@ impl Config {
         self.hooks.is_empty() && self.rules.is_empty()
     }
 
+    /// Whether hooks look at what agents do with tools.
+    pub fn looks_at_tools(&self) -> bool {
+        let events = self.events();
+        events.contains(&HookEvent::PreTool) || events.contains(&HookEvent::PostTool)
+    }
+
     /// The places of the hooks that are asked about `event` in `namespace`, in the order that they are asked in.
     pub fn chain(&self, event: HookEvent, namespace: &str) -> Vec<usize> {
         let asked = |hook: &HookConfig| {

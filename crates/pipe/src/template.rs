@@ -152,9 +152,10 @@ fn environment(undefined: UndefinedBehavior) -> Environment<'static> {
     environment.set_undefined_behavior(undefined);
     environment.set_fuel(Some(FUEL));
     // As everywhere else: in `OMNE_INPUT_…`, in YAML and in JSON.
-    environment.set_formatter(|out, state, value| match bool::try_from(value.clone()) {
-        Ok(holds) if value.kind() == ValueKind::Bool => {
-            out.write_str(if holds { "true" } else { "false" }).map_err(minijinja::Error::from)
+    environment.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Bool => {
+            let text = if value.is_true() { "true" } else { "false" };
+            out.write_str(text).map_err(minijinja::Error::from)
         }
         _ => escape_formatter(out, state, value),
     });
@@ -339,9 +340,13 @@ fn subscripts(source: &str) -> Vec<(&str, Name)> {
     found.collect()
 }
 
+/// Whether it may be a part of a name.
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
 /// How often the word `root` is followed by anything but a dot.
 fn uses_of(source: &str, root: &str) -> usize {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
     source
         .match_indices(root)
         .filter(|(at, _)| {

@@ -38,7 +38,9 @@ pub use kin::end_marked;
 pub use mask::{HIDDEN, LONGEST_SECRET, Mask, MaskError, Masker, SHORTEST_SECRET};
 pub use memory::give_back_large_memory;
 pub use signals::{Interruptible, Signal, Waker, outlive_file_size_limit, without_signals};
-pub use spawn::{BaseEnvironment, Environment, Mark, Output, Spec, Started, find_program, run_to_end};
+pub use spawn::{
+    BaseEnvironment, Environment, Mark, Output, Spec, Started, find_program, is_program, run_to_end,
+};
 pub use supervisor::{End, Ended, Happening, Supervisor, Token};
 
 /// The user that this process belongs to.

@@ -151,11 +151,13 @@ pub fn run_to_end(program: &str, args: &[&OsStr], cwd: &Path, without: &[&str]) 
 
 /// The path of `program` by the directories of `path` (the value of `PATH`).
 pub fn find_program(program: &str, path: &OsStr) -> Option<PathBuf> {
-    std::env::split_paths(path).map(|directory| directory.join(program)).find(|candidate| {
-        candidate.is_absolute()
-            && candidate.is_file()
-            && rustix::fs::access(candidate, rustix::fs::Access::EXEC_OK).is_ok()
-    })
+    let mut candidates = std::env::split_paths(path).map(|directory| directory.join(program));
+    candidates.find(|candidate| candidate.is_absolute() && is_program(candidate))
+}
+
+/// Whether there is a file that this process may start.
+pub fn is_program(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 #[cfg(test)]

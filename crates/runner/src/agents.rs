@@ -196,8 +196,7 @@ impl Roster {
 pub fn find(agent: &Agent, path: &OsStr, root: &Path) -> Option<PathBuf> {
     if agent.program.contains('/') {
         let absolute = root.join(&agent.program);
-        let may_run = rustix::fs::access(&absolute, rustix::fs::Access::EXEC_OK).is_ok();
-        return (may_run && absolute.is_file()).then_some(absolute);
+        return omne_process::is_program(&absolute).then_some(absolute);
     }
     omne_process::find_program(&agent.program, path)
 }

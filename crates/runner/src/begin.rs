@@ -13,7 +13,7 @@ use omne_events::{
     Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, PipeStarted, RandomIds, WorkspaceMode,
 };
 use omne_exec::{Funds, LocalExecutor, Places, Recording, Secrets};
-use omne_hooks::{Config, HookEvent, Host as Hooks, Place};
+use omne_hooks::{Config, Host as Hooks, Place};
 use omne_pipe::{Body, Node, Pipe, Values, input_variable};
 use omne_process::{BaseEnvironment, Directory, find_program, without_signals};
 use omne_replay::RunState;
@@ -193,9 +193,7 @@ fn execute_recorded(
     let hooks = beginning.hooks;
     let secrets = beginning.secrets;
     let (roster, recording, warnings) = (beginning.roster, beginning.recording, beginning.warnings);
-    let looks_at_tools =
-        hooks.events().iter().any(|event| matches!(event, HookEvent::PreTool | HookEvent::PostTool));
-    let unseen = if looks_at_tools { roster.without_tool_hooks(&pipe) } else { Vec::new() };
+    let unseen = if hooks.looks_at_tools() { roster.without_tool_hooks(&pipe) } else { Vec::new() };
     for warning in warnings.into_iter().chain(unseen) {
         observer.warn(&warning);
     }

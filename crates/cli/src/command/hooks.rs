@@ -12,7 +12,7 @@ use std::{
 
 use omne_events::{HookVerdict, NodeId};
 use omne_hooks::{Config, FailMode, Fired, HookEvent, Host, Mode, Place, Subject, Verdict};
-use omne_process::{Happening, Signal, Supervisor, find_program};
+use omne_process::{Happening, Signal, Supervisor, find_program, is_program};
 use omne_runner::{RunError, Settings, Volume};
 use serde_json::{Map, Value};
 
@@ -78,8 +78,7 @@ fn list(config: &Config, context: &Context) -> Result<ExitCode> {
 fn program(command: &str, volume: &Volume) -> Option<std::path::PathBuf> {
     if command.contains('/') {
         let path = volume.root().join(command);
-        let is_program = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK).is_ok() && path.is_file();
-        return is_program.then_some(path);
+        return is_program(&path).then_some(path);
     }
     find_program(command, &std::env::var_os("PATH").unwrap_or_default())
 }

@@ -143,8 +143,7 @@ fn hear(stream: UnixStream, sender: &Sender<Knock>, waker: &Waker) -> io::Result
 impl LocalExecutor {
     /// Whether hooks look at what agents do with tools.
     pub(super) fn looks_at_tools(&self) -> bool {
-        let events = self.hooks.as_ref().map(|host| host.config().events()).unwrap_or_default();
-        events.contains(&HookEvent::PreTool) || events.contains(&HookEvent::PostTool)
+        self.hooks.as_ref().is_some_and(|host| host.config().looks_at_tools())
     }
 
     /// Takes in what agents ask about their tools.

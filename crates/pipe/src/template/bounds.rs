@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::LazyLock};
 
-use super::TemplateError;
+use super::{TemplateError, is_word};
 
 /// The longest expression, in words and signs.
 const MOST_WORDS: usize = 2000;
@@ -84,7 +84,7 @@ fn bounded(expression: &str, end: Option<&str>, most: usize) -> Result<usize, Te
         let Some(c) = chars.next().filter(|_| !is_over) else {
             return Ok(expression.len() - chars.as_str().len());
         };
-        let is_word = c.is_alphanumeric() || c == '_';
+        let is_word = is_word(c);
         let begins = !(is_word && in_word);
         words += usize::from(begins && !c.is_whitespace());
         in_word = is_word;

@@ -2,7 +2,7 @@
 
 use minijinja::ErrorKind;
 
-use super::{LENIENT, TemplateError, bounds};
+use super::{LENIENT, TemplateError, bounds, is_word};
 
 /// Whether all filters and tests of a text are known.
 pub(super) fn text(source: &str) -> Result<(), TemplateError> {
@@ -52,10 +52,6 @@ fn token(rest: &str, first: char) -> (&str, &str) {
         c => c.len_utf8(),
     };
     rest.split_at(end)
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
 }
 
 /// Whether an expression fails for anything else than that a word of it is unknown.
