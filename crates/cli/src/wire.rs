@@ -187,7 +187,8 @@ impl Context {
             Ok(source) => {
                 // Settings that are wrong are told by whoever runs it.
                 let limits = Settings::load(&volume.place("omne.toml")).unwrap_or_default().limits;
-                let checked = check(&source, &VolumeLookup { volume, most_nodes: limits.nodes });
+                let checked =
+                    check(&source, &VolumeLookup { context: self, volume, most_nodes: limits.nodes });
                 (source, checked)
             }
             Err(refused) => {
@@ -220,6 +221,7 @@ pub(crate) enum FailFast {
 
 /// Gates and commands of a volume.
 struct VolumeLookup<'a> {
+    context: &'a Context,
     volume: &'a Volume,
     most_nodes: usize,
 }
@@ -232,7 +234,9 @@ impl Lookup for VolumeLookup<'_> {
     }
 
     fn command(&self, name: &str) -> std::result::Result<Option<Arc<omne_pipe::Command>>, String> {
-        self.volume.command(name).map(|command| Some(Arc::new(command)))
+        let command = self.volume.command(name)?;
+        let shown = self.context.shown(command.file_name().as_ref());
+        Ok(Some(Arc::new(command.shown_as(shown))))
     }
 
     fn most_nodes(&self) -> usize {

@@ -30,7 +30,7 @@ fn bindings() -> Bindings {
 
 /// A command's file: what can be read renders within its bounds or says why not.
 pub fn command(bytes: &[u8]) {
-    match Command::parse(bytes) {
+    match Command::parse("command.md", bytes) {
         Ok(command) => renders(&Arc::new(command)),
         Err(why) => assert!(!why.is_empty()),
     }
@@ -40,7 +40,7 @@ pub fn command(bytes: &[u8]) {
 pub fn prompt(bytes: &[u8]) {
     // Without front matter the whole file is the text.
     let text = [b"\n", bytes].concat();
-    if let Ok(command) = Command::parse(&text) {
+    if let Ok(command) = Command::parse("command.md", &text) {
         renders(&command);
     }
 }

@@ -11,7 +11,6 @@ use std::{num::NonZeroU32, ops::Range, sync::Arc};
 
 use omne_dag::NodeIx;
 use omne_events::{DefinitionText, PipeName, WorkspaceMode};
-use smol_str::SmolStr;
 
 use crate::{
     codes::Code,
@@ -185,8 +184,8 @@ struct Use {
     /// Where the template begins.
     at: Span,
     scope: Scope,
-    /// The command in whose file it stands; else it stands in the pipe's.
-    command: Option<SmolStr>,
+    /// The command's file that it stands in; else it stands in the pipe's.
+    file: Option<Arc<Source>>,
 }
 
 /// What kind of template it is: `iteration` exists in those of loops alone.
@@ -204,7 +203,13 @@ pub fn check(source: &Source, lookup: &dyn Lookup) -> Checked {
         Ok(tree) => read(tree, nodes),
         Err(fault) => (None, vec![fault]),
     };
-    diagnostics.sort_by_key(|fault| fault.at);
+    let file = |fault: &Diagnostic| fault.file.as_deref().map(|file| file.name().to_owned());
+    diagnostics.sort_by_cached_key(|fault| {
+        // Several nodes may name a command, and the faults in its file are the same for each.
+        (file(fault), fault.at, fault.file.is_some().then(|| fault.message.clone()))
+    });
+    diagnostics
+        .dedup_by(|a, b| a.file.is_some() && (file(a), a.at, &a.message) == (file(b), b.at, &b.message));
     Checked { pipe, diagnostics }
 }
 

@@ -7,6 +7,7 @@ use omne_events::Digest;
 use smol_str::SmolStr;
 
 use crate::{
+    source::Source,
     template::{Name, Template, TemplateError},
     yaml,
 };
@@ -21,19 +22,27 @@ pub struct Command {
     allowed_tools: Option<Vec<SmolStr>>,
     model: Option<SmolStr>,
     sha256: Digest,
+    /// Its file, where its prompt is what is looked at.
+    pub(crate) file: Source,
     pub(crate) names: Vec<Name>,
 }
 
-pub(crate) fn not_a_template(error: &TemplateError) -> String {
-    format!("it is no template: {}", error.message)
+/// Why the prompt in a command's file is no template, for people.
+fn not_a_template(file: &Source, error: &TemplateError) -> String {
+    match error.line.and_then(|line| u32::try_from(line).ok()) {
+        Some(line) => {
+            format!("its line {} is no template: {}", file.first_line() + line - 1, error.message)
+        }
+        None => format!("it is no template: {}", error.message),
+    }
 }
 
 impl Command {
-    /// Reads the file of a command.
+    /// Reads the file of a command, which is shown as `name`.
     ///
     /// # Errors
     /// What is wrong with it, for people.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, String> {
         let sha256 = Digest::of(bytes);
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -64,15 +73,27 @@ impl Command {
         if body.trim().is_empty() {
             return Err("it has no text besides its front matter".into());
         }
-        let (template, names) = Template::text(body).map_err(|error| match error.line {
-            Some(line) => {
-                let before = text.len() - body.len();
-                let line = line + text[..before].matches('\n').count();
-                format!("its line {line} is no template: {}", error.message)
-            }
-            None => not_a_template(&error),
-        })?;
-        Ok(Self { template, allowed_tools, model, sha256, names })
+        let file = Source::command(name.to_owned(), text, body);
+        let (template, names) = Template::text(body).map_err(|error| not_a_template(&file, &error))?;
+        Ok(Self { template, allowed_tools, model, sha256, file, names })
+    }
+
+    /// The same; its file is shown under another name.
+    pub fn shown_as(self, name: String) -> Self {
+        Self { file: self.file.named(name), ..self }
+    }
+
+    /// Its file's name as given.
+    pub fn file_name(&self) -> &str {
+        self.file.name()
+    }
+
+    /// Whether all filters and tests in its text are known.
+    ///
+    /// # Errors
+    /// Which one is not, for people.
+    pub(crate) fn knows_its_words(&self) -> Result<(), String> {
+        self.template.knows_its_words().map_err(|error| not_a_template(&self.file, &error))
     }
 
     /// Its body.
@@ -135,7 +156,7 @@ mod tests {
     #[test]
     fn the_body_is_the_prompt_and_the_front_matter_gives_tools_and_model() {
         let file = b"---\ndescription: x\nallowed_tools: [Read, Bash]\nmodel: opus\n---\n\nPlan {{ inputs.what }}.\n";
-        let command = Command::parse(file).unwrap();
+        let command = Command::parse("c.md", file).unwrap();
         assert_eq!(command.template().source(), "Plan {{ inputs.what }}.\n");
         assert_eq!(command.allowed_tools().unwrap(), ["Read", "Bash"]);
         assert_eq!(command.model().unwrap(), "opus");
@@ -144,20 +165,20 @@ mod tests {
 
     #[test]
     fn a_file_without_front_matter_is_all_body() {
-        let command = Command::parse(b"Do it.\n---\nNow.\n").unwrap();
+        let command = Command::parse("c.md", b"Do it.\n---\nNow.\n").unwrap();
         assert_eq!(command.template().source(), "Do it.\n---\nNow.\n");
         assert_eq!(command.allowed_tools(), None);
     }
 
     #[test]
     fn tools_may_be_spelt_as_other_programs_do() {
-        let command = Command::parse(b"---\nallowed-tools: Read, Bash(git log:*)\n---\nx").unwrap();
+        let command = Command::parse("c.md", b"---\nallowed-tools: Read, Bash(git log:*)\n---\nx").unwrap();
         assert_eq!(command.allowed_tools().unwrap(), ["Read", "Bash(git log:*)"]);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        let wrong = |bytes: &[u8]| Command::parse(bytes).unwrap_err();
+        let wrong = |bytes: &[u8]| Command::parse("c.md", bytes).unwrap_err();
         assert!(wrong(b"---\nmodel: x\n").contains("does not end"));
         assert!(wrong(b"---\nmodel: [x]\n---\ny").contains("`model`"));
         assert!(wrong(b"---\n\nIt begins with a rule.\n\n---\nmore").contains("no map"));

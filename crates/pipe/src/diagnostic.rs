@@ -1,6 +1,6 @@
 //! A fault in a pipe file: what, where, and what to do about it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
@@ -22,6 +22,8 @@ pub enum Severity {
 pub struct Diagnostic {
     /// Stable; `omne explain` tells more.
     pub code: Code,
+    /// The file it stands in, when that is another than the one that was checked: a command's.
+    pub file: Option<Arc<Source>>,
     /// Where; `None` when it is about the whole file.
     pub at: Option<Span>,
     /// What is wrong.
@@ -32,7 +34,7 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub(crate) fn error(code: Code, at: Span, message: String) -> Self {
-        Self { code, at: (at.line > 0).then_some(at), message, help: None }
+        Self { code, file: None, at: (at.line > 0).then_some(at), message, help: None }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
@@ -62,8 +64,9 @@ pub enum Colour {
     No,
 }
 
-/// The fault as text: message, place, the line of the source with a caret, help.
-pub fn render(diagnostic: &Diagnostic, source: &Source, colour: Colour) -> String {
+/// The fault as text: message, place, the line of the source with a caret, help. `checked` is the file that was checked.
+pub fn render(diagnostic: &Diagnostic, checked: &Source, colour: Colour) -> String {
+    let source = diagnostic.file.as_deref().unwrap_or(checked);
     let level = match diagnostic.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -139,8 +142,9 @@ struct Json<'a> {
 }
 
 impl Diagnostic {
-    /// The fault as a JSON object with the file's name in it.
-    pub fn to_json(&self, file: &str) -> serde_json::Value {
+    /// The fault as a JSON object with its file's name in it; `checked` is that of the file that was checked.
+    pub fn to_json(&self, checked: &str) -> serde_json::Value {
+        let file = self.file.as_deref().map_or(checked, Source::name);
         let json = Json {
             severity: self.severity(),
             code: self.code.as_str(),

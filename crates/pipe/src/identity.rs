@@ -305,7 +305,7 @@ mod tests {
     fn a_command_is_its_text_and_the_inputs_that_the_text_uses() {
         let pipe = pipe("- {id: x, command: c}");
         let of = |text: &str, a: &str| {
-            let command = std::sync::Arc::new(Command::parse(text.as_bytes()).unwrap());
+            let command = std::sync::Arc::new(Command::parse("c.md", text.as_bytes()).unwrap());
             let commands = Commands::from([("c".into(), command)]);
             Identities::new(&pipe, commands).of(&pipe, &inputs(a), pipe.find("x").unwrap())
         };

@@ -1,24 +1,24 @@
-//! A pipe file's bytes, and the YAML part of them.
+//! A file's bytes, and the part of them that is looked at: a pipe's YAML, a command's prompt.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use crate::{codes::Code, diagnostic::Diagnostic, tree::Span};
 
 /// The largest pipe file: a pipe of 100,000 nodes takes about a third of it.
 pub(crate) const MOST_BYTES: usize = 32 * 1024 * 1024;
 
-/// A pipe file.
-#[derive(Debug, Clone)]
+/// A file in which faults may stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     name: String,
     text: String,
-    /// Byte range of the YAML in `text`.
-    yaml: std::ops::Range<usize>,
-    /// The file's line in which the YAML begins.
+    /// Byte range of what is looked at in `text`.
+    part: std::ops::Range<usize>,
+    /// The file's line in which that begins.
     first_line: u32,
     from_log: bool,
     /// Where each line begins, once somebody asks: there may be a fault on every line of a large file.
-    line_starts: OnceCell<Vec<usize>>,
+    line_starts: OnceLock<Vec<usize>>,
 }
 
 impl Source {
@@ -33,41 +33,41 @@ impl Source {
         let nothing = Self {
             name: name.to_owned(),
             text: String::new(),
-            yaml: 0..0,
+            part: 0..0,
             first_line: 1,
             from_log: false,
-            line_starts: OnceCell::new(),
+            line_starts: OnceLock::new(),
         };
-        let whole = |code, message: &str, help: &str| {
-            Diagnostic::error(code, Span::default(), message.to_owned()).help(help)
-        };
+        let fault =
+            |code, at, message: &str, help: &str| Diagnostic::error(code, at, message.to_owned()).help(help);
         if bytes.len() > MOST_BYTES {
-            let fault = whole(
-                Code::TooLarge,
-                "the file is larger than 32 MiB",
-                "no pipe is that large; is this the right file?",
-            );
-            return Err(Box::new((nothing, fault)));
+            let (message, help) =
+                ("the file is larger than 32 MiB", "no pipe is that large; is this the right file?");
+            return Err(Box::new((nothing, fault(Code::TooLarge, Span::default(), message, help))));
         }
+        let no_text = |bytes: &[u8], at, message: &str, help: &str| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let fault = fault(Code::NotText, position(bytes, at), message, help);
+            Err(Box::new((Self { text, ..nothing.clone() }, fault)))
+        };
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
-                let (line, column) = position(error.as_bytes(), error.utf8_error().valid_up_to());
-                let message = format!("the file is not UTF-8: line {line}, column {column}");
-                return Err(Box::new((
-                    nothing,
-                    whole(Code::NotText, &message, "save it with the encoding UTF-8"),
-                )));
+                let at = error.utf8_error().valid_up_to();
+                return no_text(
+                    error.as_bytes(),
+                    at,
+                    "the file is not UTF-8",
+                    "save it with the encoding UTF-8",
+                );
             }
         };
         if let Some(at) = text.find('\0') {
-            let (line, column) = position(text.as_bytes(), at);
-            let message = format!("the file has a NUL byte: line {line}, column {column}");
-            let fault = whole(Code::NotText, &message, "a pipe is a text file; is this the right file?");
-            return Err(Box::new((nothing, fault)));
+            let help = "a pipe is a text file; is this the right file?";
+            return no_text(text.as_bytes(), at, "the file has a NUL byte", help);
         }
         let whole_text = 0..text.len();
-        let mut source = Self { yaml: whole_text, text, ..nothing };
+        let mut source = Self { part: whole_text, text, ..nothing };
         if name.ends_with(".md")
             && let Err(fault) = source.find_front_matter()
         {
@@ -76,15 +76,28 @@ impl Source {
         Ok(source)
     }
 
+    /// A command's file, of which `prompt` is the last part.
+    pub(crate) fn command(name: String, text: &str, prompt: &str) -> Self {
+        let before = &text[..text.len() - prompt.len()];
+        Self {
+            name,
+            text: text.to_owned(),
+            part: before.len()..text.len(),
+            first_line: after(line_ends(before).count()),
+            from_log: false,
+            line_starts: OnceLock::new(),
+        }
+    }
+
     /// A definition that came from a log: nothing in it has a place that could be shown.
     pub(crate) fn definition() -> Self {
         Self {
             name: "definition".into(),
             text: String::new(),
-            yaml: 0..0,
+            part: 0..0,
             first_line: 1,
             from_log: true,
-            line_starts: OnceCell::new(),
+            line_starts: OnceLock::new(),
         }
     }
 
@@ -107,9 +120,8 @@ impl Source {
         let from = offset;
         for line in lines {
             if line.trim_end() == "---" {
-                self.yaml = from..offset;
-                let before = line_ends(&self.text[..from]).count();
-                self.first_line = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
+                self.part = from..offset;
+                self.first_line = after(line_ends(&self.text[..from]).count());
                 return Ok(());
             }
             offset += line.len();
@@ -124,11 +136,20 @@ impl Source {
     }
 
     pub(crate) fn yaml(&self) -> &str {
-        &self.text[self.yaml.clone()]
+        &self.text[self.part.clone()]
     }
 
     pub(crate) fn first_line(&self) -> u32 {
         self.first_line
+    }
+
+    /// Where what is looked at begins.
+    pub(crate) fn begins(&self) -> Span {
+        Span { line: self.first_line, column: 1, length: 1 }
+    }
+
+    pub(crate) fn named(self, name: String) -> Self {
+        Self { name, ..self }
     }
 
     /// The line with that number, from 1.
@@ -153,14 +174,16 @@ fn line_ends(text: &str) -> impl Iterator<Item = usize> {
     (0..bytes.len()).filter(is_end).map(|at| at + 1)
 }
 
-/// Line and column, from 1, of a byte.
-fn position(bytes: &[u8], at: usize) -> (usize, usize) {
-    let before = &bytes[..at];
-    let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
-    let column =
-        before.iter().rev().take_while(|&&b| b != b'\n').filter(|&&b| b & 0b1100_0000 != 0b1000_0000).count()
-            + 1;
-    (line, column)
+/// The number, from 1, of what comes after so many.
+fn after(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// The place of a byte that follows text.
+fn position(bytes: &[u8], at: usize) -> Span {
+    let before = String::from_utf8_lossy(&bytes[..at]);
+    let (lines, begins) = line_ends(&before).fold((0, 0), |(lines, _), end| (lines + 1, end));
+    Span { line: after(lines), column: after(before[begins..].chars().count()), length: 1 }
 }
 
 #[cfg(test)]
@@ -198,6 +221,9 @@ mod tests {
 
     #[test]
     fn a_byte_that_is_no_text_is_found_by_line_and_column() {
-        assert_eq!(position("ab\nä\u{0}".as_bytes(), 5), (2, 2));
+        assert_eq!(position("ab\nä\u{0}".as_bytes(), 5), Span { line: 2, column: 2, length: 1 });
+        let (source, fault) = *Source::new("p.yaml", b"name: x\nversion: \xff1\n".to_vec()).unwrap_err();
+        assert_eq!(fault.at, Some(Span { line: 2, column: 10, length: 1 }));
+        assert_eq!(source.line(2), Some("version: \u{fffd}1"));
     }
 }

@@ -227,7 +227,7 @@ impl Template {
     pub(crate) fn knows_its_words(&self) -> Result<(), TemplateError> {
         match self.kind {
             Kind::Text => words::text(&self.source),
-            Kind::Expression => words::expression(&self.source),
+            Kind::Expression => Ok(words::expression(&self.source)?),
         }
     }
 

@@ -247,10 +247,14 @@ impl Volume {
     pub fn command(&self, name: &str) -> Result<Command, String> {
         for place in COMMAND_PLACES {
             let shown = format!(".omne/{place}/{name}.md");
-            match std::fs::read(self.place(place).join(format!("{name}.md"))) {
+            let path = self.place(place).join(format!("{name}.md"));
+            match std::fs::read(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(format!("`{shown}` can not be read: {error}")),
-                Ok(bytes) => return Command::parse(&bytes).map_err(|why| format!("mend `{shown}`: {why}")),
+                Ok(bytes) => {
+                    let path = path.to_string_lossy();
+                    return Command::parse(&path, &bytes).map_err(|why| format!("mend `{shown}`: {why}"));
+                }
             }
         }
         let others = COMMAND_PLACES[1..].join(", ");

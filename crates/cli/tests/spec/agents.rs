@@ -86,7 +86,10 @@ fn an_unknown_name_in_a_commands_text_is_found_beforehand() {
     sandbox.file(".omne/dist/cmds/plan.md", "{{ inputs.what }}").pipe("nodes: [{id: a, command: plan}]");
     let validate = sandbox.omne(&["validate", "p"]);
     assert_eq!(validate.code, 2);
-    assert!(validate.stdout.contains("in the command `plan`: the pipe has no input `what`"), "{validate:?}");
+    assert!(
+        validate.stdout.contains("the pipe has no input `what`\n --> .omne/dist/cmds/plan.md:1:11"),
+        "{validate:?}"
+    );
 }
 
 #[test]

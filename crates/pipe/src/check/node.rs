@@ -1,6 +1,6 @@
 //! One node: its keys, its kind, its values.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use omne_dag::{NodeIx, TriggerRule};
 use omne_events::{ErrorKind, NodeId};
@@ -11,7 +11,6 @@ use super::{Drafts, Scope, Use, bad_name, bash, locate, top};
 use crate::{
     check::Lookup,
     codes::Code,
-    command::not_a_template,
     fields::{Faults, Fields, Spanned, suggest},
     model::{
         Ai, BLOCKED, Body, DEFAULT_AI, DEFAULT_IDLE_TIMEOUT, DEFAULT_TIMEOUT, Extras, FileName, Node, Retry,
@@ -399,17 +398,21 @@ fn by_name(
     names: &mut Vec<Use>,
     faults: &mut Faults,
 ) -> Option<FileName> {
-    let at = fields.get("command")?.at;
     let mut used = Vec::new();
     let look = |name: &str| {
         let Some(command) = lookup.command(name)? else { return Ok(()) };
-        command.template().knows_its_words().map_err(|error| not_a_template(&error))?;
-        used.extend(command.names.iter().cloned());
+        command.knows_its_words().map_err(|why| format!("mend `{}`: {why}", command.file.name()))?;
+        let file = Arc::new(command.file.clone());
+        used.extend(command.names.iter().map(|name| Use {
+            name: name.clone(),
+            at: file.begins(),
+            scope,
+            file: Some(file.clone()),
+        }));
         Ok(())
     };
     let command = file(fields, "command", Code::MissingCommand, look, faults)?;
-    let name: SmolStr = command.as_str().into();
-    names.extend(used.into_iter().map(|used| Use { name: used, at, scope, command: Some(name.clone()) }));
+    names.append(&mut used);
     Some(command)
 }
 
@@ -449,7 +452,7 @@ fn template(
     });
     match parsed {
         Ok((template, found)) => {
-            names.extend(found.into_iter().map(|name| Use { name, at: text.at, scope, command: None }));
+            names.extend(found.into_iter().map(|name| Use { name, at: text.at, scope, file: None }));
             Some(template)
         }
         Err(error) => {

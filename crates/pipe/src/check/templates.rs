@@ -26,7 +26,7 @@ pub(super) fn check(
     let input_keys: FxHashSet<&str> = inputs.iter().map(|input| input.key.as_str()).collect();
     let suggestions = Cell::new(0);
     let below = Below(RefCell::default());
-    for (node, Use { name, at, scope, command }) in &drafts.uses {
+    for (node, Use { name, at, scope, file }) in &drafts.uses {
         let is_ancestor = |id: &str| {
             // In a ring nobody can say who comes first; the ring is the fault.
             let Some(graph) = graph else { return true };
@@ -40,13 +40,16 @@ pub(super) fn check(
             suggestions: &suggestions,
         };
         let before = faults.list.len();
-        match command {
-            None => known.check(name, |needle| locate(source, *at, needle), faults),
-            Some(command) => {
-                known.check(name, |_| *at, faults);
-                for fault in &mut faults.list[before..] {
-                    fault.message = format!("in the command `{command}`: {}", fault.message);
-                }
+        let source = file.as_deref().unwrap_or(source);
+        known.check(name, |needle| locate(source, *at, needle), faults);
+        let Some(file) = file else { continue };
+        for fault in &mut faults.list[before..] {
+            fault.file = Some(file.clone());
+            // Where it is right or wrong by the node that names the command.
+            if (fault.code == Code::NotAnAncestor || *name == Name::Iteration)
+                && let Some(node) = names.of(*node)
+            {
+                fault.message = format!("{}, and node `{}` sends it", fault.message, node.id);
             }
         }
     }

@@ -206,7 +206,7 @@ impl Lookup for OneCommand {
         Ok(())
     }
     fn command(&self, _: &str) -> Result<Option<Arc<Command>>, String> {
-        Command::parse(self.0.as_bytes()).map(|command| Some(Arc::new(command)))
+        Command::parse("plan.md", self.0.as_bytes()).map(|command| Some(Arc::new(command)))
     }
     fn secret(&self, _: &str) -> Result<(), String> {
         Ok(())
@@ -214,17 +214,33 @@ impl Lookup for OneCommand {
 }
 
 #[test]
-fn the_names_in_a_commands_text_are_checked_where_the_pipe_names_it() {
-    let text = "name: p\nversion: 1\ninputs: {what: {default: x}}\nnodes:\n- id: a\n  command: plan\n";
+fn the_names_in_a_commands_text_are_faults_of_its_own_file() {
+    let text = "name: p\nversion: 1\ninputs: {what: {default: x}}\nnodes:\n- id: a\n  command: plan\n- id: b\n  command: plan\n";
     let messages = |command: &'static str| -> Vec<String> {
         let source = Source::new("p.yaml", text.as_bytes().to_vec()).unwrap();
         let checked = check(&source, &OneCommand(command));
-        checked.diagnostics.iter().map(|d| format!("{}:{}", d.at.unwrap().line, d.message)).collect()
+        let place = |fault: &Diagnostic| {
+            let (file, at) = (fault.file.as_deref().unwrap_or(&source), fault.at.unwrap());
+            format!("{}:{}:{}: {}", file.name(), at.line, at.column, fault.message)
+        };
+        checked.diagnostics.iter().map(place).collect()
     };
     assert_eq!(messages("Plan {{ inputs.what }}"), [""; 0]);
-    assert_eq!(messages("Plan {{ inputs.wat }}"), ["6:in the command `plan`: the pipe has no input `wat`"]);
-    assert_eq!(messages("{{ nodes.b.output }}"), ["6:in the command `plan`: the pipe has no node `b`"]);
-    assert_eq!(messages("---\nx: y\n"), ["6:the command `plan` can not be used"]);
+    assert_eq!(messages("Plan {{ inputs.wat }}"), ["plan.md:1:16: the pipe has no input `wat`"]);
+    assert_eq!(
+        messages("---\nmodel: x\n---\n\nPlan\n {{ nodes.c.output }}"),
+        ["plan.md:6:11: the pipe has no node `c`"]
+    );
+    assert_eq!(
+        messages("{{ nodes.b.output }}"),
+        [
+            "plan.md:1:10: node `b` may not have run by then, and node `a` sends it",
+            "plan.md:1:10: node `b` may not have run by then, and node `b` sends it",
+        ]
+    );
+    let unusable = |line| format!("p.yaml:{line}:12: the command `plan` can not be used");
+    assert_eq!(messages("---\nx: y\n"), [unusable(6), unusable(8)]);
+    assert_eq!(messages("Plan {{ inputs.what | foo }}"), [unusable(6), unusable(8)]);
 }
 
 /// Lets pipes have two nodes.

@@ -4,16 +4,30 @@ use minijinja::ErrorKind;
 
 use super::{LENIENT, TemplateError, bounds, is_word};
 
+/// A word that is no filter or test.
+pub(super) struct Unknown<'s> {
+    word: &'s str,
+    error: TemplateError,
+}
+
 /// Whether all filters and tests of a text are known.
 pub(super) fn text(source: &str) -> Result<(), TemplateError> {
     if !source.contains('|') && !source.contains(" is ") && !source.contains("filter") {
         return Ok(());
     }
-    bounds::insides(&bounds::without_raw(source)).try_for_each(expression)
+    bounds::insides(&bounds::without_raw(source)).try_for_each(expression).map_err(|unknown| {
+        // Where a filter or a test may stand; the same word may be part of the text.
+        let is_one = |at: usize| {
+            let before = source[..at].trim_end();
+            before.ends_with('|') || ["is", "not", "filter"].iter().any(|word| before.ends_with(word))
+        };
+        let at = source.match_indices(unknown.word).map(|(at, _)| at).find(|at| is_one(*at));
+        TemplateError { line: at.map(|at| source[..at].matches('\n').count() + 1), ..unknown.error }
+    })
 }
 
 /// Whether all filters and tests of an expression are known.
-pub(super) fn expression(expression: &str) -> Result<(), TemplateError> {
+pub(super) fn expression(expression: &str) -> Result<(), Unknown<'_>> {
     let mut rest = expression.trim_start_matches(['-', '+']).trim_start();
     // A block that applies one to all of its text.
     let mut before = if rest.starts_with("filter ") { "|" } else { "" };
@@ -23,8 +37,8 @@ pub(super) fn expression(expression: &str) -> Result<(), TemplateError> {
     while let Some(c) = rest.chars().next() {
         let (token, after) = token(rest, c);
         match before {
-            "|" if is_word(c) => known(&format!("0|{token}"), ErrorKind::UnknownFilter)?,
-            "is" if is_word(c) && token != "not" => known(&format!("0 is {token}"), ErrorKind::UnknownTest)?,
+            "|" if is_word(c) => known("|", token, ErrorKind::UnknownFilter)?,
+            "is" if is_word(c) && token != "not" => known(" is ", token, ErrorKind::UnknownTest)?,
             _ => {}
         }
         if !(token.trim().is_empty() || before == "is" && token == "not") {
@@ -54,11 +68,20 @@ fn token(rest: &str, first: char) -> (&str, &str) {
     rest.split_at(end)
 }
 
-/// Whether an expression fails for anything else than that a word of it is unknown.
-fn known(trial: &str, unknown: ErrorKind) -> Result<(), TemplateError> {
-    let tried = LENIENT.compile_expression(trial).and_then(|trial| trial.eval(()));
+impl From<Unknown<'_>> for TemplateError {
+    fn from(unknown: Unknown<'_>) -> Self {
+        unknown.error
+    }
+}
+
+/// Whether trying the word after that sign fails for anything else than that it is unknown.
+fn known<'s>(sign: &str, word: &'s str, unknown: ErrorKind) -> Result<(), Unknown<'s>> {
+    let trial = format!("0{sign}{word}");
+    let tried = LENIENT.compile_expression(&trial).and_then(|trial| trial.eval(()));
     match tried {
-        Err(error) if error.kind() == unknown => Err(TemplateError { line: None, ..error.into() }),
+        Err(error) if error.kind() == unknown => {
+            Err(Unknown { word, error: TemplateError { line: None, ..error.into() } })
+        }
         _ => Ok(()),
     }
 }
