@@ -218,7 +218,7 @@ fn is_zombie(pid: Pid) -> bool {
 /// They get SIGTERM, and SIGKILL when `grace` is over.
 ///
 /// Some clear their environment, and with it the mark: what is one of `started`, in the group of one that still lived, or
-/// a child of one that is ended, is ended as well.
+/// a child of one that is ended, is ended as well. What one of them starts to clean up has until then.
 pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
     let boot = boot();
     let (mut groups, mut is_first) = (Vec::new(), true);
@@ -255,15 +255,15 @@ pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
             }
             found.push((pid, known, is_left));
         }
-        is_first = false;
         let mut left = found.len();
         loop {
             let mut others = Vec::new();
             for (pid, known, is_left) in found {
-                let is_kin =
-                    groups.contains(&known.group) || dying.iter().any(|(one, _)| *one == known.parent);
-                if !is_left && !is_kin {
-                    others.push((pid, known, false));
+                let is_of_one_that_dies = dying.iter().any(|(one, _)| *one == known.parent);
+                let is_kin = groups.contains(&known.group) || is_of_one_that_dies;
+                let cleans_up = is_of_one_that_dies && !is_first && !kill;
+                if cleans_up || !(is_left || is_kin) {
+                    others.push((pid, known, is_left));
                     continue;
                 }
                 // The descriptor first, the look second: then it is surely the process looked at that gets the signal.
@@ -280,6 +280,7 @@ pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
             }
             (left, found) = (others.len(), others);
         }
+        is_first = false;
         dying.retain(|(_, process)| !ended(process, Duration::ZERO));
         let Some((_, first)) = dying.first() else { return count };
         if kill {

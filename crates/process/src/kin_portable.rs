@@ -130,7 +130,8 @@ fn parse(line: &[u8]) -> Option<Process> {
 }
 
 /// Ends every process on this machine that wears `mark`: what a runner that is dead now left behind.
-/// How many there were. They get SIGTERM, and SIGKILL when `grace` is over.
+/// How many there were. They get SIGTERM, and SIGKILL when `grace` is over. What one of them starts to clean up has until
+/// then.
 pub fn end_marked(mark: &Mark, _started: &[Started], grace: Duration) -> usize {
     let until = Instant::now() + grace;
     let mut ended: Vec<Pid> = Vec::new();
@@ -146,8 +147,12 @@ pub fn end_marked(mark: &Mark, _started: &[Started], grace: Duration) -> usize {
         if marked.is_empty() || Instant::now() > until + Duration::from_secs(5) {
             return ended.len();
         }
-        for pid in marked {
-            let new = !ended.contains(&pid);
+        let is_first = ended.is_empty();
+        for &pid in &marked {
+            let parent = all.iter().find(|process| process.pid == pid).and_then(|process| process.parent);
+            let is_of = |one: &Pid| parent == Some(*one);
+            let cleans_up = !is_first && !kill && ended.iter().any(is_of) && marked.iter().any(is_of);
+            let new = !ended.contains(&pid) && !cleans_up;
             if new {
                 ended.push(pid);
             }

@@ -10,13 +10,11 @@ use std::{
 use omne_events::{
     Clock, ErrorKind, IdGen, LockedLog, NodeFailed, OpenError, milliseconds, read_private, write_private,
 };
-use omne_exec::run_mark;
-use omne_process::end_marked;
 use omne_replay::{NodePhase, RunPhase, RunState};
 
 use crate::{
     RunDir, RunError, decide,
-    resume::{GRACE, OwnedLog, processes},
+    resume::{OwnedLog, end_left_overs},
 };
 
 /// How long an owner may take: its nodes have five seconds to end, and some more to die.
@@ -108,7 +106,7 @@ fn end_here(
     clock: &dyn Clock,
     ids: Box<dyn IdGen>,
 ) -> Result<Cancelled, RunError> {
-    let left = end_marked(&run_mark(&run.id), &processes(&state), GRACE);
+    let left = end_left_overs(run, &state)?;
     if state.phase() != RunPhase::Running && state.phase() != RunPhase::Parked {
         return Ok(Cancelled::AlreadyOver(state.phase()));
     }

@@ -9,7 +9,7 @@ use omne_events::{
 use omne_exec::run_mark;
 use omne_hooks::Config;
 use omne_pipe::{Node, Pipe, Values};
-use omne_process::{Started, end_marked};
+use omne_process::{Interruptible, Started, end_marked};
 use omne_replay::{
     FoldError, NodePhase, PlanError, Report, Request, RunPhase, RunState, Terms, plan, verify,
 };
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long what a dead runner left has to end by itself.
-pub(crate) const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How a run would go on: what its log says, and what would be done.
 pub struct Resumption {
@@ -113,8 +113,16 @@ pub fn take_up(
     Ok(OwnedResumption { resumption: Resumption::new(volume, run, state, from, pipe)?, log })
 }
 
+/// Ends what the dead runner of a run left; how many there were. A signal ends this process meanwhile, and whoever comes
+/// next ends the rest.
+pub(crate) fn end_left_overs(run: &RunDir, state: &RunState) -> Result<usize, RunError> {
+    let refused = |error| RunError::System("cannot take care of signals".into(), Some(error));
+    let _interruptible = Interruptible::new().map_err(refused)?;
+    Ok(end_marked(&run_mark(&run.id), &processes(state), GRACE))
+}
+
 /// The processes that a log tells of and whose end it does not tell; on another machine their numbers are others'.
-pub(crate) fn processes(state: &RunState) -> Vec<Started> {
+fn processes(state: &RunState) -> Vec<Started> {
     if state.host().is_none_or(|host| host.name != host_name()) {
         return Vec::new();
     }
@@ -217,7 +225,7 @@ impl OwnedResumption {
         secrets::check_sight(secrets.as_deref(), changed.then_some(&*pipe), &none, &volume)?;
         let mut warnings = roster.warnings(&pipe);
         warnings.extend(few_files);
-        let left = end_marked(&run_mark(&run.id), &processes(&state), GRACE);
+        let left = end_left_overs(&run, &state)?;
         if left > 0 {
             warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
         }

@@ -74,6 +74,40 @@ fn cancel_ends_what_a_dead_owner_left() {
 }
 
 #[test]
+fn what_a_dead_runner_left_may_clean_up() {
+    let sandbox = Sandbox::new();
+    let cleans_up =
+        "exec 2>/dev/null; trap \"sh -c \\\"touch cleaning; read word < go; touch cleaned\\\"; exit\" TERM";
+    sandbox.pipe(&format!(
+        "jobs: 2\nnodes:\n- {{id: first, bash: 'mkfifo go; touch here; exec sleep 300'}}\n- {{id: n, bash: 'until test -e here; do sleep 0.01; done; {cleans_up}; touch up; while :; do sleep 0.01; done'}}"
+    ));
+    let mut child = sandbox.start(&["run", "p"], "up");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let cancel = sandbox.start(&["cancel", "@last"], "cleaning");
+    std::fs::write(sandbox.path("go"), "word\n").unwrap();
+    assert_eq!(cancel.wait_with_output().unwrap().status.code(), Some(0));
+    assert_eq!(sandbox.read("cleaned"), "");
+}
+
+#[test]
+fn a_signal_ends_a_resume_that_waits_for_what_a_dead_runner_left() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes: [{id: n, bash: 'exec 2>/dev/null; trap \"touch asked\" TERM; touch up; until test -e go; do sleep 0.01; done'}]",
+    );
+    let mut child = sandbox.start(&["run", "p"], "up");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resume = sandbox.start(&["resume", "@last"], "asked");
+    sandbox.signal(&resume, Signal::TERM);
+    assert_eq!(resume.wait_with_output().unwrap().status.code(), Some(143));
+    assert!(sandbox.events(&["pipe.resumed"]).is_empty());
+    sandbox.file("go", "");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+}
+
+#[test]
 fn two_runners_never_share_a_run() {
     let sandbox = Sandbox::new();
     sandbox.pipe(STUBBORN);
