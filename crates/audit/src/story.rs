@@ -56,6 +56,12 @@ pub struct GoEnd {
     pub reason: Option<String>,
 }
 
+impl GoEnd {
+    fn is_park(&self) -> bool {
+        self.state == "parked"
+    }
+}
+
 /// An attempt at a node.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -243,6 +249,8 @@ struct Teller {
     story: Story,
     /// The open attempt of each node.
     open: FxHashMap<NodeId, usize>,
+    /// The attempts that were open when the run was parked: who cancels it then ends them.
+    parked: FxHashMap<NodeId, usize>,
     /// Slots that nobody is in, below the most that were ever used.
     free: BTreeSet<u32>,
     /// When the last event was.
@@ -261,23 +269,29 @@ impl Teller {
 
     /// Ends a go: what is open still was cut off.
     fn end_go(&mut self, at: Timestamp, end: Option<GoEnd>) {
-        for (_, place) in self.open.drain() {
+        self.parked.clear();
+        for (node, place) in self.open.drain() {
             let attempt = &mut self.story.attempts[place];
             attempt.ended.get_or_insert(at);
             self.free.insert(attempt.slot);
+            if end.as_ref().is_some_and(GoEnd::is_park) {
+                self.parked.insert(node, place);
+            }
         }
         if let Some(go) = self.story.goes.last_mut()
-            && go.end.is_none()
+            && go.end.as_ref().is_none_or(|before| before.is_park() && end.is_some())
         {
             go.end = end;
         }
     }
 
     fn close(&mut self, node: &NodeId, record: &Recorded) -> Option<&mut Attempt> {
-        let place = self.open.remove(node)?;
-        let attempt = self.story.attempts.get_mut(place)?;
+        let open = self.open.remove(node);
+        let attempt = self.story.attempts.get_mut(open.or_else(|| self.parked.remove(node))?)?;
         (attempt.ended, attempt.ended_seq) = (Some(record.at), Some(record.seq));
-        self.free.insert(attempt.slot);
+        if open.is_some() {
+            self.free.insert(attempt.slot);
+        }
         Some(attempt)
     }
 

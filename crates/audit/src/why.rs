@@ -65,8 +65,21 @@ fn one(story: &Story, pipe: &Pipe, node: NodeIx, attempts: &[&Attempt]) -> (Caus
         NodePhase::Failed => failed(story, id, record, attempts),
         NodePhase::Retrying => vec!["its last attempt failed, and another one was to follow".to_owned()],
         NodePhase::Blocked => {
-            from = unwell(story, pipe, node);
-            vec![blocked(pipe, node)]
+            let unwell =
+                |node: NodeIx| matches!(story.state.node(node).phase, NodePhase::Failed | NodePhase::Blocked);
+            let dependencies = pipe.graph().dependencies(node);
+            from = dependencies.iter().copied().filter(|node| unwell(*node)).collect();
+            let mut because = vec![blocked(pipe, node)];
+            if from.is_empty() {
+                let above = pipe.graph().ancestors(node);
+                from = pipe.graph().nodes().filter(|node| above[node.place()] && unwell(*node)).collect();
+                match from.is_empty() {
+                    // One that needs one success can be blocked by skipped ones alone.
+                    true => from = dependencies.to_vec(),
+                    false => because.push("what it depends on had completed before".to_owned()),
+                }
+            }
+            because
         }
         NodePhase::Skipped => {
             let mark =
@@ -168,16 +181,6 @@ fn blocked(pipe: &Pipe, node: NodeIx) -> String {
         TriggerRule::NoneFailed => "it needs none of its dependencies to fail".to_owned(),
         TriggerRule::AllDone => "it needs all of its dependencies to end".to_owned(),
     }
-}
-
-/// The dependencies that keep a node from running.
-fn unwell(story: &Story, pipe: &Pipe, node: NodeIx) -> Vec<NodeIx> {
-    let dependencies = pipe.graph().dependencies(node).iter().copied();
-    let is_unwell =
-        |node: &NodeIx| matches!(story.state.node(*node).phase, NodePhase::Failed | NodePhase::Blocked);
-    let unwell: Vec<NodeIx> = dependencies.clone().filter(is_unwell).collect();
-    // One that needs one success can be blocked by skipped ones alone.
-    if unwell.is_empty() { dependencies.collect() } else { unwell }
 }
 
 fn pending(story: &Story, waits_for: &[NodeIx]) -> String {

@@ -207,18 +207,18 @@ fn mentions(text: &str, name: &str) -> bool {
         .any(|(at, _)| !text[at + name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
 }
 
-/// What differs between a node of one pipe and the node of that name in another, in a few words.
-pub fn difference(before: (&Pipe, NodeIx), after: (&Pipe, NodeIx), inputs: &Values) -> Option<String> {
+/// What differs between a node of one pipe and the node of that name in another, each with its inputs, in a few words.
+pub fn difference(before: (&Pipe, NodeIx, &Values), after: (&Pipe, NodeIx, &Values)) -> Option<String> {
     // What a command's text was is not known any more.
     let none = Commands::new();
-    let (old, new) = (parts(before.0, inputs, &none, before.1), parts(after.0, inputs, &none, after.1));
-    let changed = |part: &&Part<'_>| !old.contains(part);
-    let gone = |(key, _): &&Part<'_>| !new.iter().any(|(other, _)| other == key);
-    if let Some((key, _)) = new.iter().find(changed) {
-        return Some(format!("`{key}` changed"));
-    }
-    if let Some((key, _)) = old.iter().find(gone) {
-        return Some(format!("`{key}` was removed"));
+    let (old, new) = (parts(before.0, before.2, &none, before.1), parts(after.0, after.2, &none, after.1));
+    let changed = new.iter().filter(|part| !old.contains(part)).map(|(key, _)| (key, "changed"));
+    let is_gone = |(key, _): &&Part<'_>| !new.iter().any(|(other, _)| other == key);
+    let gone = old.iter().filter(is_gone).map(|(key, _)| (key, "was removed"));
+    // An input that something else names now is no change of the input.
+    let is_input = |(key, _): &(&Cow<'_, str>, &str)| key.starts_with("inputs.");
+    if let Some((key, how)) = changed.chain(gone).min_by_key(is_input) {
+        return Some(format!("`{key}` {how}"));
     }
     let names = |pipe: &Pipe, node| {
         let mut names: Vec<String> =
@@ -336,8 +336,24 @@ mod tests {
             ("- {id: x, bash: make, gate: ok, timeout: 9}", None),
         ] {
             let new = pipe(new);
-            assert_eq!(difference((&old, at(&old)), (&new, at(&new)), &inputs("1")).as_deref(), what);
+            let inputs = inputs("1");
+            let difference = difference((&old, at(&old), &inputs), (&new, at(&new), &inputs));
+            assert_eq!(difference.as_deref(), what);
         }
+    }
+
+    #[test]
+    fn an_input_differs_by_its_value_and_not_by_who_names_it() {
+        let plain = pipe("- {id: x, bash: 'true'}");
+        let conditional = pipe("- {id: x, bash: 'true', when: inputs.a}");
+        let at = |pipe: &Pipe| pipe.find("x").unwrap();
+        let of = |before: (&Pipe, &Values), after: (&Pipe, &Values)| {
+            difference((before.0, at(before.0), before.1), (after.0, at(after.0), after.1))
+        };
+        let (one, two, none) = (inputs("1"), inputs("2"), Values::new());
+        assert_eq!(of((&plain, &one), (&conditional, &one)).unwrap(), "`when` changed");
+        assert_eq!(of((&conditional, &one), (&conditional, &two)).unwrap(), "`inputs.a` changed");
+        assert_eq!(of((&conditional, &one), (&conditional, &none)).unwrap(), "`inputs.a` was removed");
     }
 
     #[test]

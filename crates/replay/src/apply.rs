@@ -12,6 +12,7 @@ use omne_events::{
     PipeResumed, PipeStarted, PlanAction, RecordRef, Recorded, RunId, Timestamp,
 };
 use omne_pipe::Pipe;
+use rustc_hash::FxHashSet;
 
 pub use violation::Violation;
 
@@ -125,6 +126,8 @@ impl RunState {
                     });
                 }
                 self.nodes[node].phase = NodePhase::Skipped;
+                // What it was when it was decided about is not in the log.
+                self.nodes[node].node_sha256 = None;
                 self.nodes[node].rare().reason = Some(skipped.reason.clone());
                 self.end(node, Standing::Skipped);
                 Ok(())
@@ -132,7 +135,16 @@ impl RunState {
             Event::IterationStarted(started) => self.iteration_started(started),
             Event::IterationCompleted(completed) => {
                 let node = self.running_node(&completed.node_id, completed.attempt, kind)?;
+                let is_loose = self.pipe.is_none();
                 let rare = self.nodes[node].rare();
+                let is_open =
+                    std::mem::take(&mut rare.round_open) && rare.iteration == Some(completed.iteration);
+                if !is_open && !is_loose {
+                    return Err(Violation::IterationEnd {
+                        node: completed.node_id.clone(),
+                        found: completed.iteration,
+                    });
+                }
                 if completed.outcome != IterationOutcome::Failed {
                     rare.rounds_ended = completed.iteration;
                     rare.loop_done = completed.outcome == IterationOutcome::Until;
@@ -219,6 +231,13 @@ impl RunState {
     fn define(&mut self, definition: &str, sha256: Option<Digest>) -> Result<(), Violation> {
         self.definition_sha256 = sha256;
         if self.light {
+            #[derive(serde::Deserialize)]
+            struct Named {
+                version: Option<u64>,
+            }
+            if let Ok(Named { version: Some(version) }) = serde_json::from_str(definition) {
+                self.version = Some(version);
+            }
             return Ok(());
         }
         let pipe = match self.expected.take() {
@@ -254,6 +273,19 @@ impl RunState {
         self.version = Some(pipe.version());
         self.pipe = Some(pipe);
         self.schedule();
+    }
+
+    /// Forgets all nodes but these, where the pipe is not known.
+    fn keep_only(&mut self, ids: &FxHashSet<&NodeId>) {
+        let (nodes, loose) = (std::mem::take(&mut self.nodes), std::mem::take(&mut self.loose));
+        self.loose_index.clear();
+        for (record, (id, kind)) in nodes.into_iter().zip(loose) {
+            if ids.contains(&id) {
+                self.loose_index.insert(id.clone(), self.nodes.len());
+                self.nodes.push(record);
+                self.loose.push((id, kind));
+            }
+        }
     }
 
     /// The run ends: what waits for another attempt has failed, since there is none in this go.
@@ -331,6 +363,10 @@ impl RunState {
         let mut result = Ok(());
         if let Some(definition) = &resumed.definition {
             result = self.define(definition.get(), resumed.definition_sha256);
+            if self.light {
+                // A plan has a step for each node of its pipe.
+                self.keep_only(&resumed.plan.iter().map(|step| &step.node_id).collect());
+            }
         }
         if let Some(inputs) = &resumed.inputs {
             self.inputs = inputs.iter().map(|input| (input.key.clone(), input.value.clone())).collect();
@@ -406,6 +442,7 @@ impl RunState {
         let rare = self.nodes[place].rare();
         let before = rare.iteration.unwrap_or(0);
         rare.iteration = Some(started.iteration);
+        rare.round_open = true;
         if started.iteration == 1 {
             rare.rounds_ended = 0;
         }

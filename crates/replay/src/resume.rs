@@ -58,15 +58,13 @@ pub fn plan(state: &RunState, request: &Request<'_>) -> Result<Vec<PlanStep>, Pl
                 ))
             }
             Some(before) => {
+                let inputs = request.inputs.unwrap_or(state.inputs());
+                let (was, is) = ((&**old, before, state.inputs()), (pipe, node, inputs));
                 let changed = request.pipe.and_then(|_| {
-                    let was = state.node(before).node_sha256?;
-                    let inputs = request.inputs.unwrap_or(state.inputs());
-                    if identities.of(pipe, inputs, node) == was {
-                        return None;
-                    }
-                    Some(what_changed(state, old, before, pipe, node, &steps))
+                    let digest = state.node(before).node_sha256?;
+                    (identities.of(pipe, inputs, node) != digest).then(|| what_changed(was, is, &steps))
                 });
-                step(state, before, pipe, node, changed, &steps)
+                step(state, was, is, changed, &steps)
             }
         };
         steps[node.place()] = Some(step);
@@ -85,12 +83,12 @@ pub fn plan(state: &RunState, request: &Request<'_>) -> Result<Vec<PlanStep>, Pl
 
 fn step(
     state: &RunState,
-    before: NodeIx,
-    pipe: &Pipe,
-    node: NodeIx,
+    was: (&Pipe, NodeIx, &Values),
+    is: (&Pipe, NodeIx, &Values),
     changed: Option<String>,
     steps: &[Option<(PlanAction, String)>],
 ) -> (PlanAction, String) {
+    let ((_, before, _), (pipe, node, _)) = (was, is);
     let record = state.node(before);
     match record.phase {
         NodePhase::Completed => match changed {
@@ -107,23 +105,29 @@ fn step(
             }
         }
         NodePhase::Retrying => (PlanAction::Rerun, "it waited for another attempt".into()),
-        NodePhase::Running if record.gate().is_some_and(|gate| gate.decision().is_some()) => {
-            let by = record.gate().and_then(|gate| gate.by.as_deref()).unwrap_or("somebody");
-            let word = if record.gate().and_then(|gate| gate.decision()) == Some(true) {
-                "approved"
-            } else {
-                "rejected"
-            };
-            (PlanAction::Continue, format!("it was {word} by {by}"))
+        // What people are or were asked about is what the node was then.
+        NodePhase::Running | NodePhase::Waiting if changed.is_some() && record.gate().is_some() => {
+            (PlanAction::Rerun, changed.unwrap_or_default())
+        }
+        NodePhase::Running if answer(record).is_some() => {
+            (PlanAction::Continue, answer(record).unwrap_or_default())
         }
         NodePhase::Running => match goes_on(record, pipe.node(node)).filter(|_| changed.is_none()) {
             Some(how) => (PlanAction::Continue, format!("its loop was cut off; {how}")),
             None => (PlanAction::Rerun, "it was cut off".into()),
         },
         NodePhase::Waiting => (PlanAction::Continue, "it waits for a decision".into()),
+        // It was to go on when something before it that ran again failed.
+        NodePhase::Blocked if record.goes_on && changed.is_none() => {
+            (PlanAction::Continue, answer(record).unwrap_or_else(|| how_it_goes_on(record, pipe.node(node))))
+        }
         NodePhase::Blocked => {
-            let cause = pipe.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
-            match cause {
+            let was_unwell = |id: &str| {
+                let phase = state.find(id).map(|node| state.node(node).phase);
+                phase.is_none_or(|phase| !matches!(phase, NodePhase::Completed | NodePhase::Skipped))
+            };
+            let mut causes = pipe.graph().dependencies(node).iter().filter(|d| !kept(steps, **d));
+            match causes.find(|cause| was_unwell(pipe.node(**cause).id.as_str())) {
                 Some(cause) => {
                     (PlanAction::Rerun, format!("`{}`, which blocked it, runs again", pipe.node(*cause).id))
                 }
@@ -131,30 +135,52 @@ fn step(
             }
         }
         NodePhase::Skipped => {
-            let cause = pipe.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
-            match (cause, changed) {
+            match (decided_by(pipe, node).find(|d| !kept(steps, *d)), changed) {
                 (Some(cause), _) => {
-                    (PlanAction::Run, format!("`{}` runs again, so it is decided anew", pipe.node(*cause).id))
+                    (PlanAction::Run, format!("`{}` runs again, so it is decided anew", pipe.node(cause).id))
                 }
                 (None, Some(what)) => (PlanAction::Run, what),
                 // Its identity is not in the log: it never began.
-                (None, None) => match own_change(state, before, pipe, node) {
+                (None, None) => match difference(was, is) {
                     Some(what) => (PlanAction::Run, what),
                     None => (PlanAction::Keep, "it was skipped".into()),
                 },
             }
         }
         NodePhase::Pending if record.goes_on && changed.is_none() => {
-            let how = goes_on(record, pipe.node(node)).unwrap_or_else(|| "it stands at its gate".to_owned());
-            (PlanAction::Continue, format!("it has not gone on yet; {how}"))
+            (PlanAction::Continue, how_it_goes_on(record, pipe.node(node)))
         }
+        NodePhase::Pending if record.attempt > 0 => (PlanAction::Rerun, "it has not run again yet".into()),
         NodePhase::Pending => (PlanAction::Run, "it has not run yet".into()),
     }
 }
 
-/// What differs of the node itself, if the pipe is another one than that of the log.
-fn own_change(state: &RunState, before: NodeIx, pipe: &Pipe, node: NodeIx) -> Option<String> {
-    difference((state.pipe()?, before), (pipe, node), state.inputs())
+/// What people have said at the node's gate, in words.
+fn answer(record: &NodeRecord) -> Option<String> {
+    let gate = record.gate()?;
+    let word = if gate.decision()? { "approved" } else { "rejected" };
+    Some(format!("it was {word} by {}", gate.by.as_deref().unwrap_or("somebody")))
+}
+
+/// What is before a node and decides whether it is skipped: what it depends on, and the ancestors that its condition names.
+fn decided_by(pipe: &Pipe, node: NodeIx) -> impl Iterator<Item = NodeIx> {
+    let (named, all): (&[String], bool) = match pipe.node(node).when().map(|when| &when.uses().nodes) {
+        None => (&[], false),
+        Some(Some(named)) => (named, false),
+        // It takes them as a whole.
+        Some(None) => (&[], true),
+    };
+    let ancestors = if all { pipe.graph().ancestors(node) } else { Vec::new() };
+    let is_one = move |other: &NodeIx| ancestors.get(other.place()) == Some(&true);
+    let all = pipe.graph().order().iter().copied().filter(is_one);
+    let named = named.iter().filter_map(|id| pipe.find(id));
+    pipe.graph().dependencies(node).iter().copied().chain(named).chain(all)
+}
+
+/// Why a node that was to go on and has not begun goes on.
+fn how_it_goes_on(record: &NodeRecord, node: &Node) -> String {
+    let how = goes_on(record, node).unwrap_or_else(|| "it stands at its gate".to_owned());
+    format!("it has not gone on yet; {how}")
 }
 
 /// How a loop goes on that was cut off or stopped, in words; `None` when it begins anew.
@@ -175,16 +201,14 @@ fn kept(steps: &[Option<(PlanAction, String)>], node: NodeIx) -> bool {
 
 /// Why a node is not what it was: its own definition, or what it depends on.
 fn what_changed(
-    state: &RunState,
-    old: &Pipe,
-    before: NodeIx,
-    new: &Pipe,
-    node: NodeIx,
+    was: (&Pipe, NodeIx, &Values),
+    is: (&Pipe, NodeIx, &Values),
     steps: &[Option<(PlanAction, String)>],
 ) -> String {
-    if let Some(own) = difference((old, before), (new, node), state.inputs()) {
+    if let Some(own) = difference(was, is) {
         return own;
     }
+    let (new, node, _) = is;
     let cause = new.graph().dependencies(node).iter().find(|d| !kept(steps, **d));
     match cause {
         Some(cause) => format!("its dependency `{}` changed", new.node(*cause).id),

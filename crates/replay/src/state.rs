@@ -135,6 +135,8 @@ pub struct NodeRecordRare {
     pub denied_tools: Vec<SmolStr>,
     /// The round that a loop is in.
     pub iteration: Option<u32>,
+    /// Whether that round has begun in this attempt and not ended.
+    pub(crate) round_open: bool,
     /// The last round that ended, of an attempt that a later one goes on with, too.
     pub rounds_ended: u32,
     /// Whether the last round that ended said that the loop is done.
@@ -145,6 +147,26 @@ pub struct NodeRecordRare {
     pub session_begun: bool,
     /// Its gate.
     pub gate: Option<Gate>,
+    /// What became of the question that it goes on with, unless that is yes.
+    pub(crate) unapproved: Option<Unapproved>,
+}
+
+/// What became of a question that nobody said yes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unapproved {
+    /// Nobody answered.
+    Unanswered,
+    /// The answer was no.
+    Rejected,
+}
+
+impl Unapproved {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Unapproved::Unanswered => "was not answered",
+            Unapproved::Rejected => "was answered with no",
+        }
+    }
 }
 
 /// Where a node's gate stands.
@@ -187,6 +209,15 @@ impl Gate {
     /// Whether it waits for people.
     pub fn is_waiting(&self) -> bool {
         self.state == "waiting"
+    }
+
+    /// What became of its question, unless that is yes.
+    pub(crate) fn unapproved(&self) -> Option<Unapproved> {
+        match self.state {
+            "waiting" => Some(Unapproved::Unanswered),
+            "rejected" => Some(Unapproved::Rejected),
+            _ => None,
+        }
     }
 }
 

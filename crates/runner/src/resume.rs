@@ -133,6 +133,17 @@ fn processes(state: &RunState) -> Vec<Started> {
     state.processes().filter_map(started).collect()
 }
 
+/// What the workspace holds for what is not run again.
+fn held(state: &RunState, plan: &[PlanStep]) -> workspace::Held {
+    let keeps = |step: &PlanStep| {
+        let node = state.find(step.node_id.as_str());
+        let completed = node.is_some_and(|node| state.node(node).phase == NodePhase::Completed);
+        // A loop that goes on has worked there, too.
+        (step.action == PlanAction::Keep && completed) || step.action == PlanAction::Continue
+    };
+    if plan.iter().any(keeps) { workspace::Held::Work } else { workspace::Held::Nothing }
+}
+
 /// The inputs of a run as a changed pipe declares them: those that it still has, and defaults.
 fn inputs_for(pipe: &Pipe, state: &RunState) -> Result<Values, RunError> {
     let is_declared = |key: &str| pipe.inputs().iter().any(|input| input.key == key);
@@ -163,6 +174,17 @@ impl Resumption {
         let changed = pipe.as_ref().is_some_and(differs);
         let pipe = pipe.or_else(|| state.pipe().cloned()).ok_or(PlanError::NoDefinition)?;
         Ok(Self { volume: volume.clone(), run, state, pipe, inputs, changed, plan })
+    }
+
+    /// Whether the workspace is there, or nothing in it would be missed.
+    ///
+    /// # Errors
+    /// When it is gone, and what nodes that are kept made in it with it.
+    pub fn check_workspace(&self) -> Result<(), RunError> {
+        let Some(recorded) = self.state.workspace() else { return Ok(()) };
+        let held = held(&self.state, &self.plan);
+        workspace::has_what_it_held(&self.volume, &self.run.id, recorded, held)?;
+        Ok(())
     }
 
     /// Whether the run completed and nothing is to be run again.
@@ -229,13 +251,7 @@ impl OwnedResumption {
         if left > 0 {
             warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
         }
-        let keeps = |step: &PlanStep| {
-            let node = state.find(step.node_id.as_str());
-            let completed = node.is_some_and(|node| state.node(node).phase == NodePhase::Completed);
-            // A loop that goes on has worked there, too.
-            (step.action == PlanAction::Keep && completed) || step.action == PlanAction::Continue
-        };
-        let held = if plan.iter().any(keeps) { workspace::Held::Work } else { workspace::Held::Nothing };
+        let held = held(&state, &plan);
         let workspace = match state.workspace() {
             Some(recorded) => {
                 workspace::reopen(&volume, &run.id, recorded, held, &options.settings.withheld())?

@@ -113,11 +113,12 @@ fn repository(directory: &Path) -> Option<Result<Repository, String>> {
             return Err(said.lines().next().unwrap_or("it says nothing").to_owned());
         }
         let text = String::from_utf8(output.stdout).map_err(|_| "its path is not UTF-8".to_owned())?;
-        Ok(text.trim_end_matches('\n').to_owned())
+        // A path may have line breaks, even at its end.
+        Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
     };
     // Both in one call where there is a commit.
     let both = line(&["rev-parse", "--show-toplevel", "--verify", "HEAD^{commit}"]);
-    Some(match both.as_deref().ok().and_then(|text| text.split_once('\n')) {
+    Some(match both.as_deref().ok().and_then(|text| text.rsplit_once('\n')) {
         Some((top, head)) => Ok(Repository { top: top.into(), head: Some(head.to_owned()) }),
         None => match (line(&["rev-parse", "--show-toplevel"]), line(&["rev-parse", "--verify", "HEAD"])) {
             // There is a commit, but not all of it.
@@ -199,6 +200,32 @@ pub(crate) enum Held {
     Nothing,
 }
 
+/// The worktree of a run, and where in it the run worked, also if the volume was moved since.
+fn tree_of<'r>(volume: &Volume, run: &RunId, recorded: &'r Workspace) -> (PathBuf, &'r str) {
+    let marker = format!("/.omne/wt/{run}");
+    let below = recorded.path.rsplit_once(&marker).map_or("", |(_, below)| below.trim_matches('/'));
+    (volume.place("wt").join(run.as_str()), below)
+}
+
+/// Whether the workspace of a run that would go on is there.
+///
+/// # Errors
+/// When it is not, and what nodes made in it would be missed.
+pub(crate) fn has_what_it_held(
+    volume: &Volume,
+    run: &RunId,
+    recorded: &Workspace,
+    what_it_holds: Held,
+) -> Result<bool, WorkspaceError> {
+    let (tree, below) = tree_of(volume, run, recorded);
+    // Joining nothing would leave a slash at the end.
+    let place = if below.is_empty() { tree } else { tree.join(below) };
+    match recorded.base_commit.is_none() || place.is_dir() {
+        false if what_it_holds == Held::Work => Err(WorkspaceError::Gone(place)),
+        is_there => Ok(is_there),
+    }
+}
+
 /// The workspace of a run that goes on. A worktree that is gone is made anew only if nothing in it is missed.
 pub(crate) fn reopen(
     volume: &Volume,
@@ -208,16 +235,8 @@ pub(crate) fn reopen(
     withheld: &[&str],
 ) -> Result<PathBuf, WorkspaceError> {
     let Some(commit) = &recorded.base_commit else { return Ok(volume.root().to_owned()) };
-    let tree = volume.place("wt").join(run.as_str());
-    // Where in the worktree it was, also if the volume was moved since.
-    let marker = format!("/.omne/wt/{run}");
-    let below = recorded.path.rsplit_once(&marker).map_or("", |(_, below)| below.trim_matches('/'));
-    // Joining nothing would leave a slash at the end.
-    let place = if below.is_empty() { tree.clone() } else { tree.join(below) };
-    if !place.is_dir() {
-        if what_it_holds == Held::Work {
-            return Err(WorkspaceError::Gone(place));
-        }
+    let (tree, below) = tree_of(volume, run, recorded);
+    if !has_what_it_held(volume, run, recorded, what_it_holds)? {
         // Something may be left, and git may still list what was deleted by hand.
         remove(volume, run)?;
         let _ = git(volume.root(), &["worktree", "prune"].map(OsStr::new));
@@ -226,13 +245,20 @@ pub(crate) fn reopen(
     Ok(inside(&tree, Path::new(below)))
 }
 
+/// Whether git seems to know of a worktree of a run, which may have been deleted by hand.
+fn is_registered(volume: &Volume, run: &RunId) -> bool {
+    let git = volume.root().ancestors().map(|above| above.join(".git")).find(|git| git.exists());
+    // In a worktree itself, only git knows where the repository is.
+    git.is_some_and(|git| !git.is_dir() || git.join("worktrees").join(run.as_str()).exists())
+}
+
 /// Removes the worktree of a run, if it has one.
 ///
 /// # Errors
 /// What git says, or why it could not be asked.
 pub(crate) fn remove(volume: &Volume, run: &RunId) -> Result<(), WorkspaceError> {
     let tree = volume.place("wt").join(run.as_str());
-    if !tree.exists() {
+    if !tree.exists() && !is_registered(volume, run) {
         return Ok(());
     }
     let args = [OsStr::new("worktree"), OsStr::new("remove"), OsStr::new("--force"), OsStr::new("--force")];
@@ -241,6 +267,7 @@ pub(crate) fn remove(volume: &Volume, run: &RunId) -> Result<(), WorkspaceError>
     match git(volume.root(), &args) {
         Ok(output) if output.status.success() => Ok(()),
         // A repository that is gone or was moved has nothing to say about it.
+        _ if !tree.exists() => Ok(()),
         _ => std::fs::remove_dir_all(&tree).map_err(WorkspaceError::Run),
     }
 }

@@ -75,10 +75,17 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
         context.options(&volume, args.jobs, FailFast::No, args.money.budget)?;
         let resumption = look_at(&volume, run, args.from.clone(), pipe)?;
         let run = resumption.state().run().map_or("", |run| run.as_str());
-        let plan = if args.show.json {
-            format!("{}\n", serde_json::json!({ "run_id": run, "plan": resumption.plan }))
-        } else {
-            render::resume_plan(&resumption.plan, context.paint())
+        let is_idle = resumption.is_idle();
+        if !is_idle {
+            resumption.check_workspace()?;
+        }
+        let plan = match args.show.json {
+            true => {
+                let steps = if is_idle { &[] } else { resumption.plan.as_slice() };
+                format!("{}\n", serde_json::json!({ "run_id": run, "plan": steps }))
+            }
+            false if is_idle => nothing_to_resume(run),
+            false => render::resume_plan(&resumption.plan, context.paint()),
         };
         std::io::stdout().lock().write_all(plan.as_bytes())?;
         return Ok(ExitCode::SUCCESS);
@@ -87,7 +94,7 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
     if owned.resumption.is_idle() {
         if !args.show.quiet && !args.show.json {
             let run = owned.resumption.state().run().map_or("", |run| run.as_str());
-            writeln!(std::io::stdout().lock(), "{run} has completed: there is nothing to resume")?;
+            std::io::stdout().lock().write_all(nothing_to_resume(run).as_bytes())?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -99,6 +106,10 @@ pub(super) fn resume(args: &args::Resume, context: &Context) -> Result<ExitCode>
     }
     let beginning = owned.begin(&options, context.ids())?;
     drive(&volume, beginning, &options, args.show, context)
+}
+
+fn nothing_to_resume(run: &str) -> String {
+    format!("{run} has completed: there is nothing to resume\n")
 }
 
 /// Runs to the end; on a terminal, people are asked when nothing else is left, and the run goes on.

@@ -113,6 +113,38 @@ fn a_torn_last_line_is_moved_aside_and_told() {
 }
 
 #[test]
+fn a_plan_is_what_the_resume_does() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes:\n- {id: a, always: true, bash: 'true'}\n- {id: b, depends_on: [a], bash: 'true'}");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let plan = sandbox.omne(&["resume", "@last", "--dry-run"]);
+    assert!(plan.stdout.contains("there is nothing to resume"), "{plan:?}");
+    assert_eq!(plan.stdout, sandbox.omne(&["resume", "@last"]).stdout);
+    let json = sandbox.omne(&["resume", "@last", "--dry-run", "--json"]).json();
+    assert_eq!(json["plan"], serde_json::json!([]));
+}
+
+#[test]
+fn what_was_asked_about_in_another_pipe_is_asked_about_anew() {
+    let sandbox = Sandbox::new();
+    let pipe = |version: u32| {
+        format!(
+            "nodes:\n- {{id: build, gate: ok, bash: 'echo v={version} >> \"$OMNE_OUTPUT\"'}}\n- {{id: ship, depends_on: [build], bash: 'echo shipping $OMNE_OUTPUTS_BUILD_V'}}"
+        )
+    };
+    sandbox.pipe(&pipe(1)).gate("ok", "exit 75");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.omne(&["approve", "@last", "build"]).code, 0);
+    sandbox.pipe(&pipe(2));
+    let resume = sandbox.omne(&["resume", "@last", "--pipe", "@current"]);
+    assert_eq!(resume.code, 6, "{resume:?}");
+    assert!(resume.stderr.contains("`bash` changed"), "{resume:?}");
+    assert_eq!(sandbox.omne(&["approve", "@last", "build"]).code, 0);
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 0);
+    assert_eq!(sandbox.omne(&["logs", "@last", "ship"]).stdout, "shipping 2\n");
+}
+
+#[test]
 fn a_resume_goes_on_when_nobody_reads_its_plan() {
     let sandbox = half_done();
     sandbox.file("ok", "");

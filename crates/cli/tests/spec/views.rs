@@ -94,6 +94,52 @@ fn the_events_of_a_node_that_a_changed_pipe_does_not_have_are_shown() {
 }
 
 #[test]
+fn a_list_knows_the_pipe_that_a_run_went_on_with() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes: [{id: a, bash: 'true'}, {id: f, bash: exit 1}, {id: b, depends_on: [f], bash: 'true'}]",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    let without = "name: p\nversion: 2\nnodes: [{id: a, bash: 'true'}]";
+    sandbox.file(".omne/dist/pipes/p.yaml", without);
+    assert_eq!(sandbox.omne(&["resume", "@last", "--pipe", "@current"]).code, 0);
+    let list = sandbox.omne(&["status", "--json"]);
+    let one = &list.json()[0];
+    assert_eq!((&one["state"], &one["version"]), (&"completed".into(), &2.into()), "{list:?}");
+    assert_eq!(list.stderr, "");
+}
+
+#[test]
+fn a_parked_run_that_was_cancelled_is_told_as_cancelled() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes:\n- {id: a, bash: 'true', gate: ok}\n- {id: b, depends_on: [a], trigger_rule: all_done, bash: 'true'}");
+    sandbox.gate("ok", "exit 75");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 6);
+    assert_eq!(sandbox.omne(&["cancel", "@last"]).code, 0);
+    let failed = sandbox.events(&["node.failed"])[0]["seq"].clone();
+    let why = |node| sandbox.omne(&["why", "@last", node, "--json"]).json()["causes"][0].clone();
+    assert_eq!(why("a")["seq"], failed);
+    let because = why("b")["because"][0].to_string();
+    assert!(because.contains("aborted (cancelled by tester"), "{because}");
+    let trace = sandbox.omne(&["export", "@last", "--format", "chrome-trace"]).stdout;
+    for told in [r#""state":"aborted""#, r#""outcome":"failed""#] {
+        assert!(trace.contains(told), "{told} in {trace}");
+    }
+}
+
+#[test]
+fn why_looks_behind_what_completed_before() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes:\n- {id: login, always: true, bash: '! test -e bad'}\n- {id: k, depends_on: [login], bash: 'true'}\n- {id: d, depends_on: [k], bash: test -e good}");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    sandbox.file("bad", "");
+    assert_eq!(sandbox.omne(&["resume", "@last"]).code, 1);
+    let why = sandbox.omne(&["why", "@last", "d", "--json"]).json();
+    assert_eq!(why["causes"][0]["from"], serde_json::json!(["login"]), "{why}");
+    assert_eq!(why["causes"][1]["state"], "failed");
+}
+
+#[test]
 fn a_list_tells_how_long_runs_of_older_logs_took() {
     let sandbox = Sandbox::new();
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/logs/omne-cli-0.2.jsonl");

@@ -88,9 +88,44 @@ fn a_worktree_that_is_gone_takes_its_completed_nodes_with_it() {
     let resume = sandbox.omne(&["resume", "@last"]);
     assert_eq!(resume.code, 2, "{resume:?}");
     assert!(resume.stderr.contains("is gone"), "{resume:?}");
+    let plan = sandbox.omne(&["resume", "@last", "--dry-run"]);
+    assert!(plan.code == 2 && plan.stderr.contains("is gone"), "{plan:?}");
     // With nothing to be kept it is made anew.
     assert_eq!(sandbox.omne(&["resume", "@last", "--from", "a"]).code, 1);
     assert_eq!(sandbox.states(), "aborted: a completed, b failed(crash)");
+}
+
+#[test]
+fn cleaning_tells_git_of_a_worktree_that_was_deleted_by_hand() {
+    let sandbox = Sandbox::new();
+    sandbox.file("f", "").pipe("nodes: [{id: a, bash: 'true'}]");
+    sandbox.git(&["init"]).git(&["add", "f"]).git(&["commit", "-m", "x"]);
+    let run = sandbox.omne(&["run", "p"]);
+    let id = run.run_id();
+    std::fs::remove_dir_all(sandbox.path(".omne/wt")).unwrap();
+    assert!(sandbox.path(&format!(".git/worktrees/{id}")).exists());
+    assert_eq!(sandbox.omne(&["clean", "--older-than", "0"]).code, 0);
+    assert!(!sandbox.path(&format!(".git/worktrees/{id}")).exists());
+}
+
+#[test]
+fn a_repository_with_line_breaks_in_its_path_is_found_whole() {
+    let sandbox = Sandbox::bare();
+    let text = "name: p\nversion: 1\nnodes: [{id: a, bash: 'true'}]";
+    sandbox.file("a\nb/p.yaml", text);
+    let inside = sandbox.path("a\nb");
+    let git = |args: &[&str]| {
+        let at = ["-C", inside.to_str().unwrap(), "-c", "user.name=x", "-c", "user.email=x@x"];
+        let done = std::process::Command::new("git").args(at).args(args).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "x"]);
+    let run = sandbox.command(&["run", "./p.yaml"]).current_dir(&inside).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    assert!(inside.join(".omne/wt").is_dir());
+    assert!(!sandbox.path("a").exists());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use omne_events::{
 use smol_str::SmolStr;
 
 use super::Violation;
-use crate::state::{NodePhase, RunState};
+use crate::state::{Gate, NodePhase, RunState};
 
 /// What a `node.started` says.
 pub(super) struct Started<'a> {
@@ -130,6 +130,8 @@ impl RunState {
             if !goes_on {
                 rare.iteration = None;
             }
+            rare.round_open = false;
+            rare.unapproved = rare.gate.as_ref().filter(|_| goes_on).and_then(Gate::unapproved);
             (rare.error, rare.message, rare.signal, rare.reason) = (None, None, None, None);
             (rare.outputs, rare.output_path, rare.gate) = (None, None, None);
             rare.denied_tools.clear();
@@ -171,11 +173,10 @@ impl RunState {
         let place = self.running_node(completed.node_id, completed.attempt, "node.completed")?;
         self.processes.remove(&place);
         let record = &mut self.nodes[place];
-        let why = match record.gate() {
-            Some(gate) if gate.is_waiting() => Some("was not answered"),
-            Some(gate) if gate.decision() == Some(false) => Some("was answered with no"),
-            _ => None,
-        };
+        let why = record
+            .rare
+            .as_deref()
+            .and_then(|rare| rare.gate.as_ref().and_then(Gate::unapproved).or(rare.unapproved));
         // One that waits for people is counted as waiting already.
         self.running -= usize::from(record.phase == NodePhase::Running);
         record.goes_on = false;
@@ -195,7 +196,7 @@ impl RunState {
         self.used(place, completed.usage);
         self.end(place, Standing::Completed);
         match why.filter(|_| self.pipe.is_some()) {
-            Some(why) => Err(Violation::Unapproved { node: completed.node_id.clone(), why }),
+            Some(why) => Err(Violation::Unapproved { node: completed.node_id.clone(), why: why.as_str() }),
             None => Ok(()),
         }
     }

@@ -1,9 +1,9 @@
 //! Gates, and people who decide.
 
-use omne_events::{GateDecided, GatePassed, GateWaiting, Timestamp};
+use omne_events::{GateDecided, GateMethod, GatePassed, GateWaiting, Timestamp};
 
 use super::Violation;
-use crate::state::{Gate, NodePhase, RunState};
+use crate::state::{Gate, NodePhase, RunState, Unapproved};
 
 impl RunState {
     pub(super) fn gate_passed(&mut self, passed: &GatePassed) -> Result<(), Violation> {
@@ -18,7 +18,12 @@ impl RunState {
             comment: passed.comment.clone(),
             since: None,
         };
-        self.nodes[place].rare().gate = Some(gate);
+        let rare = self.nodes[place].rare();
+        let unapproved = rare.gate.as_ref().and_then(Gate::unapproved).or(rare.unapproved);
+        // Who passes it by hand has answered, but nobody passes it against an answer.
+        let by_people = passed.method == GateMethod::HumanCli;
+        rare.unapproved = unapproved.filter(|it| !by_people || *it == Unapproved::Rejected);
+        rare.gate = Some(gate);
         Ok(())
     }
 
@@ -59,6 +64,7 @@ impl RunState {
             _ if stands_there => {}
             _ => return Err(Violation::NotRunning { node: decided.node_id.clone(), event: "gate.decided" }),
         }
+        self.nodes[place].rare().unapproved = None;
         self.nodes[place].rare().gate = Some(Gate {
             gate: decided.gate.clone(),
             state: if decided.approved { "approved" } else { "rejected" },

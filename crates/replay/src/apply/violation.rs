@@ -73,6 +73,14 @@ pub enum Violation {
         /// The round before.
         before: u32,
     },
+    /// A round ends that is not under way.
+    #[error("iteration {found} of node `{node}` ends, which is not under way")]
+    IterationEnd {
+        /// The node.
+        node: NodeId,
+        /// What stands in the event.
+        found: u32,
+    },
     /// The run completes while nodes are open.
     #[error("`pipe.completed` while {0} nodes have not ended")]
     CompletedEarly(usize),

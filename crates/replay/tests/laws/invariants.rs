@@ -195,6 +195,72 @@ fn a_node_that_asks_completes_only_when_the_answer_was_yes() {
     assert_eq!(story.blurt(completed("a", 1)), None);
 }
 
+/// A run that was parked at a's question and, with that answer or none, resumed.
+fn gone_on(answer: Option<&str>) -> Story {
+    let mut story = Story::of("- {id: a, bash: echo a, gate: g}");
+    story.start("a", 1).say(asked("a")).say(PipeParked { waiting: vec![id("a")] });
+    if let Some(option) = answer {
+        story.say(answered("a", option));
+    }
+    story.resume(vec![PlanStep {
+        node_id: id("a"),
+        action: PlanAction::Continue,
+        why: "it waits for a decision".into(),
+    }]);
+    story.start("a", 2);
+    story
+}
+
+#[test]
+fn an_answer_holds_in_the_attempt_that_goes_on_after_it() {
+    let unapproved = |why| Some(Violation::Unapproved { node: id("a"), why });
+    let passed = |method| GatePassed {
+        node_id: id("a"),
+        gate: "g".into(),
+        method,
+        stdout: None,
+        by: None,
+        comment: None,
+    };
+    for (answer, method, verdict) in [
+        (Some("yes"), GateMethod::HumanCli, None),
+        (Some("no"), GateMethod::HumanCli, unapproved("was answered with no")),
+        (None, GateMethod::HumanCli, None),
+        (None, GateMethod::Hook, unapproved("was not answered")),
+    ] {
+        let mut story = gone_on(answer);
+        story.say(passed(method));
+        assert_eq!(story.blurt(completed("a", 2)), verdict, "{answer:?} {method:?}");
+    }
+    assert_eq!(gone_on(Some("no")).blurt(completed("a", 2)), unapproved("was answered with no"));
+}
+
+#[test]
+fn a_round_ends_once_and_while_it_is_under_way() {
+    let begins = |iteration| IterationStarted {
+        node_id: id("a"),
+        attempt: 1,
+        iteration,
+        byte_offset: 0,
+        session_id: None,
+    };
+    let ends = |iteration| IterationCompleted {
+        node_id: id("a"),
+        attempt: 1,
+        iteration,
+        outcome: IterationOutcome::Continue,
+        usage: None,
+    };
+    let wrong = |found| Some(Violation::IterationEnd { node: id("a"), found });
+    let mut story = Story::of("- {id: a, loop: {prompt: go, until: DONE}}");
+    story.start("a", 1);
+    assert_eq!(story.blurt(ends(1)), wrong(1));
+    story.say(begins(1)).say(ends(1));
+    assert_eq!(story.blurt(ends(1)), wrong(1));
+    story.say(begins(2));
+    assert_eq!(story.blurt(ends(1)), wrong(1));
+}
+
 #[test]
 fn no_runner_goes_on_after_an_end_without_a_resume() {
     let ends: [(&str, Event); 2] = [

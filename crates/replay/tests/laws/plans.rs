@@ -3,7 +3,7 @@
 use omne_events::*;
 use omne_replay::{PlanError, Request, plan};
 
-use crate::story::{Story, failed, id, pipe};
+use crate::story::{Story, completed, failed, id, pipe};
 
 const NODES: &str = "- {id: a, bash: echo a}\n- {id: b, depends_on: [a], bash: ./b}\n- {id: c, depends_on: [b], bash: echo c}\n- {id: s, depends_on: [a], when: '1 > 2', bash: echo s}";
 
@@ -68,6 +68,123 @@ fn a_changed_pipe_reruns_what_changed_and_what_depends_on_it() {
     assert!(
         picture(plan(&half().state, &request).unwrap()).starts_with("x run: it is new in the changed pipe")
     );
+}
+
+fn asked(node: &str) -> GateWaiting {
+    GateWaiting {
+        node_id: id(node),
+        gate: "g".into(),
+        prompt: "ship it?".into(),
+        options: vec!["yes".into(), "no".into()],
+        default: None,
+        usage: None,
+    }
+}
+
+fn approved(node: &str) -> GateDecided {
+    GateDecided {
+        node_id: id(node),
+        gate: "g".into(),
+        option: "yes".into(),
+        approved: true,
+        by: "ann".into(),
+        comment: None,
+    }
+}
+
+#[test]
+fn what_people_are_asked_about_is_what_the_node_was_then() {
+    let nodes = "- {id: a, bash: echo a, gate: g}\n- {id: b, depends_on: [a], bash: echo b, gate: g}";
+    let plan_with = |story: &Story, pipe: &omne_pipe::Pipe| {
+        picture(plan(&story.state, &Request { pipe: Some(pipe), ..Request::default() }).unwrap())
+    };
+    let mut story = Story::of(nodes);
+    story
+        .start("a", 1)
+        .complete("a")
+        .start("b", 1)
+        .say(asked("b"))
+        .say(PipeParked { waiting: vec![id("b")] });
+    insta::assert_snapshot!(plan_with(&story, &pipe(nodes)), @r"
+    a keep: it completed
+    b continue: it waits for a decision
+    ");
+    insta::assert_snapshot!(plan_with(&story, &pipe(&nodes.replace("echo b", "echo B"))), @r"
+    a keep: it completed
+    b rerun: `bash` changed
+    ");
+    story.say(approved("b"));
+    insta::assert_snapshot!(plan_with(&story, &pipe(nodes)), @r"
+    a keep: it completed
+    b continue: it was approved by ann
+    ");
+    insta::assert_snapshot!(plan_with(&story, &pipe(&nodes.replace("echo a", "echo A"))), @r"
+    a rerun: `bash` changed
+    b rerun: its dependency `a` changed
+    ");
+}
+
+#[test]
+fn what_was_approved_still_is_when_something_before_it_failed_meanwhile() {
+    let mut story =
+        Story::of("- {id: a, bash: echo a, always: true}\n- {id: b, depends_on: [a], bash: echo b, gate: g}");
+    story
+        .start("a", 1)
+        .complete("a")
+        .start("b", 1)
+        .say(asked("b"))
+        .say(PipeParked { waiting: vec![id("b")] });
+    story.say(approved("b"));
+    let steps = plan(&story.state, &Request::default()).unwrap();
+    story.resume(steps).start("a", 2).fail("a", None);
+    insta::assert_snapshot!(picture(plan(&story.state, &Request::default()).unwrap()), @r"
+    a rerun: it failed (crash)
+    b continue: it was approved by ann
+    ");
+}
+
+#[test]
+fn a_skipped_node_is_decided_anew_when_what_its_condition_names_runs_again() {
+    let nodes = |when: &str| {
+        format!(
+            "- {{id: a, bash: echo a, always: true}}\n- {{id: b, depends_on: [a], bash: echo b}}\n- {{id: s, depends_on: [b], when: \"{when}\", bash: echo s}}\n- {{id: f, bash: ./f}}"
+        )
+    };
+    let plan_of = |when: &str| {
+        let mut story = Story::of(&nodes(when));
+        story.start("a", 1).complete("a").start("b", 1).complete("b");
+        story
+            .say(NodeSkipped { node_id: id("s"), reason: "`when` is false".into() })
+            .start("f", 1)
+            .fail("f", None);
+        let steps = plan(&story.state, &Request::default()).unwrap();
+        steps[2].why.clone()
+    };
+    let anew = "`a` runs again, so it is decided anew";
+    assert_eq!(plan_of("nodes.a.outputs.risk == 'low'"), anew);
+    assert_eq!(plan_of("nodes[inputs.name].outputs.risk == 'low'"), anew);
+    assert_eq!(plan_of("nodes.b.outputs.risk == 'low'"), "it was skipped");
+}
+
+#[test]
+fn the_reason_of_a_blocked_node_is_what_blocked_it() {
+    let mut story = Story::of(
+        "- {id: a, bash: echo a, always: true}\n- {id: f, bash: ./f}\n- {id: b, depends_on: [a, f], bash: echo b}",
+    );
+    story.start("a", 1).complete("a").start("f", 1).fail("f", None);
+    let steps = plan(&story.state, &Request::default()).unwrap();
+    assert_eq!(steps[2].why, "`f`, which blocked it, runs again");
+}
+
+#[test]
+fn a_node_that_was_to_run_again_and_did_not_is_no_new_one() {
+    let mut story = half();
+    story.say(completed("b", 1)).say(PipeInterrupted { signal: "SIGINT".into(), running: Vec::new() });
+    let request = Request { from: vec!["a".into()], ..Request::default() };
+    let steps = plan(&story.state, &request).unwrap();
+    story.resume(steps).start("a", 2);
+    let steps = plan(&story.state, &Request::default()).unwrap();
+    assert_eq!((steps[1].action, steps[1].why.as_str()), (PlanAction::Rerun, "it has not run again yet"));
 }
 
 #[test]
