@@ -148,6 +148,7 @@ impl Log<'_> {
             attempt: 1,
             node_sha256: Some(digest),
             prompt_sha256: Some(digest),
+            prompt_stable_sha256: None,
             name: None,
             model: None,
             agent: Some("claude".into()),

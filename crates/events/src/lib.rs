@@ -10,6 +10,7 @@ mod digits;
 mod event;
 mod id;
 mod log;
+mod placeholders;
 mod private;
 mod text;
 mod time;
@@ -26,6 +27,7 @@ pub use log::{
     Durability, LockedLog, LogReader, LogWriter, Medium, OpenError, ReadError, Syncer, Tail, WriteError,
     lock_within, read_ahead,
 };
+pub use placeholders::Placeholders;
 pub use private::{private_file, read_private, write_private};
 pub use text::beginning;
 pub use time::{Clock, SystemClock, Timestamp, milliseconds};

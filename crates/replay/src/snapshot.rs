@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use omne_events::{Event, HookVerdict, IterationOutcome, Line, Recorded};
+use omne_events::{Event, HookVerdict, IterationOutcome, Line, Placeholders, Recorded};
 use rustc_hash::FxHashMap;
 
 use crate::RunState;
@@ -17,13 +17,18 @@ pub struct Snapshot {
     /// What hooks said that only look on, by node; of the run, by nothing. The run goes on while they do, so that where
     /// they stand in the log is chance.
     observed: FxHashMap<String, Vec<String>>,
-    places: Vec<(String, &'static str)>,
+    placeholders: Placeholders,
 }
 
 impl Snapshot {
     /// Nothing yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for a run in whose texts more than its own places stand.
+    pub fn with_placeholders(placeholders: Placeholders) -> Self {
+        Self { placeholders, ..Self::default() }
     }
 
     /// Takes the next line.
@@ -36,16 +41,8 @@ impl Snapshot {
 
     fn push_record(&mut self, record: &Recorded) {
         if let Event::PipeStarted(started) = &record.event {
-            self.places.push((record.run.to_string(), "<run>"));
-            if let Some(workspace) = &started.workspace {
-                let volume = workspace.path.strip_suffix(&format!("/.omne/wt/{}", record.run));
-                self.places.push((workspace.path.clone(), "<workspace>"));
-                self.places.extend(volume.map(|volume| (volume.to_owned(), "<volume>")));
-            }
-            self.places.extend(started.host.as_ref().map(|host| (host.name.clone(), "<host>")));
-            // The longest first: the worktree lies below the volume.
-            self.places.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-            self.places.retain(|(text, _)| text.len() > 1);
+            let (run, workspace, host) = (record.run.as_str(), &started.workspace, &started.host);
+            self.placeholders.extend(&Placeholders::new(run, workspace.as_ref(), host.as_ref()));
         }
         if matches!(record.event, Event::NodeSpawned(_)) {
             // All that it tells is a process and its program's place; a played node has none.
@@ -63,17 +60,8 @@ impl Snapshot {
         }
     }
 
-    /// What a run does not choose itself is replaced.
-    fn stable(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for (found, placeholder) in &self.places {
-            text = text.replace(found, placeholder);
-        }
-        text
-    }
-
     fn quoted(&self, text: &str) -> String {
-        format!("{:?}", self.stable(text))
+        format!("{:?}", self.placeholders.stable(text))
     }
 
     fn details(&self, event: &Event) -> String {
@@ -96,7 +84,10 @@ impl Snapshot {
                     // Who it was, is another one elsewhere.
                     let by_whom =
                         ["it was approved", "it was rejected"].iter().find(|why| step.why.starts_with(**why));
-                    let why = by_whom.map_or_else(|| self.stable(&step.why), |why| (*why).to_owned());
+                    let why = by_whom.map_or_else(
+                        || self.placeholders.stable(&step.why).into_owned(),
+                        |why| (*why).to_owned(),
+                    );
                     write!(out, "\n    {} {}: {why}", step.action.as_str(), step.node_id)?;
                 }
             }
@@ -110,7 +101,7 @@ impl Snapshot {
             }
             Event::NodeStarted(e) => {
                 write!(out, " #{}", e.attempt)?;
-                if let Some(digest) = e.prompt_sha256 {
+                if let Some(digest) = e.prompt_stable_sha256.or(e.prompt_sha256) {
                     write!(out, " prompt={digest}")?;
                 }
                 for (name, value) in [("name", &e.name), ("model", &e.model), ("agent", &e.agent)] {
@@ -186,7 +177,7 @@ impl Snapshot {
                     HookVerdict::AskUser => "ask_user",
                     HookVerdict::Error => "error",
                 };
-                write!(out, " {} {} {decision}", e.event, self.stable(&e.hook))?;
+                write!(out, " {} {} {decision}", e.event, self.placeholders.stable(&e.hook))?;
             }
         }
         Ok(())

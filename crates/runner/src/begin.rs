@@ -193,6 +193,7 @@ fn execute_recorded(
     let hooks = beginning.hooks;
     let secrets = beginning.secrets;
     let (roster, recording, warnings) = (beginning.roster, beginning.recording, beginning.warnings);
+    let recorded = recording.as_ref().map(|recording| recording.placeholders().clone()).unwrap_or_default();
     let unseen = if hooks.looks_at_tools() { roster.without_tool_hooks(&pipe) } else { Vec::new() };
     for warning in warnings.into_iter().chain(unseen) {
         observer.warn(&warning);
@@ -271,6 +272,7 @@ fn execute_recorded(
         ask_timeout: options.settings.ask_timeout,
         checked: RefCell::default(),
         roster,
+        recorded,
         secrets,
     };
     let ended = going.drive(first)?;

@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use omne_events::{Clock, Decoder, Event, IdGen, Line, LogReader, NodeId, Recorded, WorkspaceMode};
+use omne_events::{
+    Clock, Decoder, Digest, Event, IdGen, Line, LogReader, NodeId, PipeName, PipeStarted, Recorded,
+    WorkspaceMode, encode,
+};
 use omne_exec::{Bash, Recording};
 use omne_pipe::{Pipe, Values, from_definition};
 use omne_process::Signal;
@@ -110,7 +113,11 @@ impl Case {
         };
         let mut cases: Vec<Self> = entries
             .flatten()
-            .filter(|entry| entry.path().join("case.yaml").is_file())
+            // One that lost its description is told, not passed over.
+            .filter(|entry| {
+                let has = |name| entry.path().join(name).exists();
+                ["case.yaml", "recording.jsonl", "snapshot.txt"].into_iter().any(has)
+            })
             .filter_map(|entry| {
                 Some(Self { name: entry.file_name().into_string().ok()?, path: entry.path() })
             })
@@ -175,10 +182,16 @@ impl Case {
         while let Some(line) = reader.next_line().map_err(read)? {
             if let Ok(decoded) = decoder.decode(line)
                 && let Line::Known(record) = decoded.line.into_line()
-                && is_played(&record.event)
             {
-                lines.extend_from_slice(line);
-                lines.push(b'\n');
+                if let Event::PipeStarted(started) = &record.event {
+                    let places = Recorded { event: only_places(started).into(), ..record };
+                    encode(&places, Digest::ZERO, &mut lines)
+                        .map_err(|error| self.wrong(error.to_string()))?;
+                    lines.push(b'\n');
+                } else if is_played(&record.event) {
+                    lines.extend_from_slice(line);
+                    lines.push(b'\n');
+                }
             }
         }
         fs::write(&path, lines).map_err(io_error("write", &path))?;
@@ -202,12 +215,16 @@ impl Case {
         let path = self.path.join("case.yaml");
         let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
         let value = omne_pipe::from_yaml(&text).map_err(|why| self.wrong(why))?;
+        if !value.is_object() {
+            return Err(self.wrong("it has to have keys: `pipe`, `inputs`, `real`, `definition`"));
+        }
         serde_json::from_value(value).map_err(|error| self.wrong(error.to_string()))
     }
 
     /// The name of the pipe that it runs.
-    pub fn pipe(&self) -> Result<String, CaseError> {
-        Ok(self.description()?.pipe)
+    pub fn pipe(&self) -> Result<PipeName, CaseError> {
+        let name = self.description()?.pipe;
+        PipeName::new(&name).map_err(|error| self.wrong(format!("`pipe`: {error}")))
     }
 
     fn snapshot_path(&self) -> PathBuf {
@@ -239,8 +256,10 @@ impl Case {
             |(key, _): &(String, serde_json::Value)| pipe.inputs().iter().any(|i| i.key == key.as_str());
         // An input that the pipe has no more is part of how it changed.
         let given: Vec<_> = given.into_iter().filter(known).collect();
-        let inputs: Values = omne_pipe::resolve(pipe.inputs(), &given)
-            .map_err(|errors| self.wrong(errors.first().map(ToString::to_string).unwrap_or_default()))?;
+        let inputs: Values = omne_pipe::resolve(pipe.inputs(), &given).map_err(|errors| {
+            let why = errors.first().map(ToString::to_string).unwrap_or_default();
+            self.wrong(format!("{why}; give it under `inputs`"))
+        })?;
         for id in &description.real {
             let why = match pipe.find(id.as_str()) {
                 Some(node) if pipe.node(node).ai().is_none() => continue,
@@ -251,6 +270,7 @@ impl Case {
         }
         let in_place = description.real.is_empty();
         let recording = self.recording(description.real)?;
+        let mut placeholders = recording.placeholders().clone();
         let place = tempfile::tempdir().map_err(io_error("make", &std::env::temp_dir()))?;
         let new = NewRun {
             volume: volume.clone(),
@@ -262,7 +282,10 @@ impl Case {
         };
         let beginning = begin(new, options, clock, ids)?;
         let run = beginning.run().clone();
-        let mut taken = Silent(Snapshot::new());
+        // Nodes that run find it elsewhere than in a run.
+        let at = if beginning.workspace == volume.root() { "<workspace>" } else { "<volume>" };
+        placeholders.add(&run.path.to_string_lossy(), format!("{at}/.omne/var/runs/<run>"));
+        let mut taken = Silent(Snapshot::with_placeholders(placeholders));
         let ended = execute(beginning, options, clock, &mut taken);
         workspace::remove(volume, &run.id).map_err(RunError::from)?;
         let (outcome, state) = ended?;
@@ -286,7 +309,7 @@ impl Case {
             match decoder.decode(line) {
                 Ok(decoded) => {
                     if let Line::Known(record) = decoded.line.into_line() {
-                        recording.push(&record.event);
+                        recording.push(&record);
                     }
                 }
                 Err(error) => {
@@ -307,6 +330,22 @@ impl Case {
             fs::rename(&new, &path)
         };
         write().map_err(io_error("write", &path))
+    }
+}
+
+/// What of a run's first event stands in what its nodes said: where it ran. The rest is in `case.yaml`.
+fn only_places(started: &PipeStarted) -> PipeStarted {
+    PipeStarted {
+        pipe: started.pipe.clone(),
+        version: started.version,
+        definition: None,
+        definition_sha256: None,
+        inputs: Vec::new(),
+        jobs: None,
+        workspace: started.workspace.clone(),
+        host: started.host.clone(),
+        by: None,
+        distro_version: None,
     }
 }
 

@@ -18,7 +18,7 @@ pub fn recording_of(log: &Path, nodes: &Path, bash: Bash) -> Result<Recording, R
     let mut recording = Recording::new(nodes.to_owned(), bash);
     let mut push = |_: &[u8], line: &LineRef<'_>| {
         if let Line::Known(record) = &*line.to_line() {
-            recording.push(&record.event);
+            recording.push(record);
         }
     };
     let read = LogReader::open(log)

@@ -12,7 +12,7 @@ use std::{
 use omne_dag::{Fired, NodeIx};
 use omne_events::{
     Clock, Durability, ErrorKind, Event, GateDecided, LogWriter, NodeId, PipeCompleted, PipeInterrupted,
-    PipeParked, Recorded, milliseconds,
+    PipeParked, Placeholders, Recorded, milliseconds,
 };
 use omne_exec::{Decision, Emitted, EndReason, Execute, Secrets};
 use omne_hooks::Question;
@@ -94,6 +94,8 @@ pub(crate) struct Run<'a> {
     /// The hooks as they are configured now; else what is wrong, and where.
     pub(crate) hooks: &'a dyn Fn() -> Result<omne_hooks::Config, String>,
     pub(crate) roster: Roster,
+    /// What of the run that is played stands in texts of this one.
+    pub(crate) recorded: Placeholders,
     /// What no event may show.
     pub(crate) secrets: Option<Arc<Secrets>>,
 }

@@ -218,6 +218,7 @@ impl Simulation {
             ask_timeout: self.scenario.ask_timeout,
             checked: std::cell::RefCell::default(),
             roster: roster(pipe),
+            recorded: omne_events::Placeholders::default(),
             secrets: None,
         };
         let ended = catch_unwind(AssertUnwindSafe(|| going.drive(first)));

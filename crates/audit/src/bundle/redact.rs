@@ -17,7 +17,7 @@ use super::{BundleError, RedactedEvent, Redactions, Scratch, check};
 /// What stands for something that was removed.
 const MARK: &str = "***";
 /// Fields that the log is made of: they hold names, numbers and words with a meaning, not texts of people.
-const STRUCTURE: [&str; 22] = [
+const STRUCTURE: [&str; 23] = [
     "seq",
     "type",
     "id",
@@ -30,6 +30,7 @@ const STRUCTURE: [&str; 22] = [
     "attempt",
     "node_sha256",
     "prompt_sha256",
+    "prompt_stable_sha256",
     "output_sha256",
     "input_sha256",
     "output_path",

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, io::Write as _, process::ExitCode, time::Instant};
 
 use omne_events::Durability;
 use omne_process::Signal;
-use omne_runner::{Case, CaseError, Options, Volume};
+use omne_runner::{Case, CaseError, Options, Volume, VolumeError};
 
 use super::log::begun;
 use crate::{
@@ -80,7 +80,7 @@ impl Test<'_> {
             return Err(Failure::message(Exit::NotFound, "the volume has no test cases")
                 .help("make one of a run that has ended: `omne test --record @last`"));
         }
-        let (mut passed, mut failed) = (0, Vec::new());
+        let (mut passed, mut failed, mut different) = (0, 0, Vec::new());
         for case in &cases {
             let since = Instant::now();
             let verdict = match self.compare(case, accept) {
@@ -91,36 +91,46 @@ impl Test<'_> {
                 Ok(compared) => Ok(compared),
             };
             let took = format!("{} ms", since.elapsed().as_millis());
+            let is_well = matches!(verdict, Ok(Compared::Same | Compared::Accepted));
             let (word, details) = match verdict {
                 Ok(Compared::Same) => (self.paint.green("ok      "), String::new()),
                 Ok(Compared::Accepted) => (self.paint.yellow("accepted"), String::new()),
-                Ok(Compared::Different(difference)) => (self.paint.red("differs "), difference),
+                Ok(Compared::Different(difference)) => {
+                    different.push(case.name.as_str());
+                    (self.paint.red("differs "), difference)
+                }
                 Err(failure) => (self.paint.red("error   "), failure.describe()),
             };
-            let is_well = details.is_empty();
             let mut stdout = std::io::stdout().lock();
             writeln!(stdout, "{word} {}  {}", visible(&case.name), self.paint.dim(&took))?;
             stdout.write_all(details.as_bytes())?;
-            if is_well {
-                passed += 1;
-            } else {
-                failed.push(case.name.as_str());
+            match is_well {
+                true => passed += 1,
+                false => failed += 1,
             }
         }
-        let mut end = format!("\n{passed} passed, {} failed\n", failed.len());
-        if !failed.is_empty() {
-            let names = failed.join(" ");
+        let mut end = format!("\n{passed} passed, {failed} failed\n");
+        if !different.is_empty() {
+            let names = different.join(" ");
             let _ = writeln!(end, "what came out is right? store it: omne test {names} --accept");
         }
         std::io::stdout().lock().write_all(end.as_bytes())?;
-        Ok(if failed.is_empty() { ExitCode::SUCCESS } else { Exit::Aborted.into() })
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { Exit::Aborted.into() })
     }
 
     fn play(&self, case: &Case) -> std::result::Result<omne_runner::Played, Stopped> {
         let name = case.pipe().map_err(Failure::from)?;
-        let now = match self.volume.pipe(&name) {
+        let now = match self.volume.pipe(name.as_str()) {
             Ok(found) => Some(self.context.load_pipe(&found.path, &self.volume)?),
-            Err(_) => None,
+            Err(VolumeError::NoPipe { .. }) => {
+                let warning = self.context.paint_errors().yellow("warning");
+                anstream::eprintln!(
+                    "{warning}: the volume has no pipe `{name}` any more; `{}` plays it as it was recorded",
+                    visible(&case.name)
+                );
+                None
+            }
+            Err(error) => return Err(Failure::from(error).into()),
         };
         let (context, volume) = (self.context, &self.volume);
         case.play(volume, now, &self.options, &context.clock, context.ids()).map_err(|error| match error {
@@ -131,7 +141,11 @@ impl Test<'_> {
 
     fn compare(&self, case: &Case, accept: Accept) -> std::result::Result<Compared, Stopped> {
         let played = self.play(case)?;
-        let stored = played.stored.unwrap_or_default();
+        // Git may change the ends of lines, and editors the last one.
+        let mut stored = played.stored.unwrap_or_default().replace("\r\n", "\n");
+        if !stored.is_empty() && !stored.ends_with('\n') {
+            stored.push('\n');
+        }
         if stored == played.snapshot {
             return Ok(Compared::Same);
         }
@@ -189,10 +203,15 @@ impl From<CaseError> for Failure {
                 (Exit::Input, Some("give another name with `--name`, or remove that one"))
             }
             CaseError::BadName(_) => (Exit::Input, Some("use letters, digits, `-`, `_` and `.`")),
-            CaseError::Description { .. } => (Exit::Input, Some("record it again: `omne test --record RUN`")),
+            CaseError::Description { .. } => (
+                Exit::Input,
+                Some("mend it; or remove the case, and record it again: `omne test --record RUN`"),
+            ),
             CaseError::Unknown(_) => (Exit::NotFound, Some("`omne test` plays all that there are")),
             CaseError::Interrupted(_) => (Exit::Aborted, None),
-            CaseError::Io { verb: "read", .. } => (Exit::NotFound, None),
+            CaseError::Io { verb: "read", .. } => {
+                (Exit::NotFound, Some("remove the case, and record it again: `omne test --record RUN`"))
+            }
             CaseError::Io { .. } => (Exit::Write, None),
         };
         let failure = Failure::new(exit, error);

@@ -180,3 +180,100 @@ fn an_interrupted_test_stores_nothing() {
     assert_eq!(sandbox.finish(child.wait_with_output().unwrap()).code, 130);
     assert_eq!(sandbox.read(".omne/tests/p/snapshot.txt"), before);
 }
+
+/// The volume with its cases and pipes, copied to another place.
+fn moved(sandbox: &Sandbox) -> Sandbox {
+    let elsewhere = Sandbox::new();
+    for part in [".omne/tests", ".omne/dist"] {
+        let copied = std::process::Command::new("cp")
+            .arg("-R")
+            .args([sandbox.path(part), elsewhere.path(".omne")])
+            .status()
+            .unwrap();
+        assert!(copied.success());
+    }
+    elsewhere
+}
+
+#[test]
+fn a_case_passes_wherever_it_is_played() {
+    const PLACES: &str = "nodes:\n- {id: er, bash: 'echo \"$PWD/main.c:3 bad\" >&2; exit 1'}\n- {id: d, bash: 'echo \"d=$OMNE_RUN_DIR\" >> \"$OMNE_OUTPUT\"; echo \"v=$OMNE_VOLUME_ROOT\" >> \"$OMNE_OUTPUT\"'}\n- {id: ask, depends_on: [d], prompt: 'look at {{ nodes.d.outputs.d }} of {{ run.id }}'}";
+    for in_git in [false, true] {
+        let sandbox = Sandbox::new();
+        sandbox.pipe(PLACES).agent("ask", "init\nsay fine\nresult");
+        if in_git {
+            sandbox.git(&["init"]).file("f", "").git(&["add", "f"]).git(&["commit", "-m", "x"]);
+        }
+        assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+        assert_eq!(sandbox.omne(&["test", "--record", "@last"]).code, 0);
+        let snapshot = sandbox.read(".omne/tests/p/snapshot.txt");
+        assert_eq!(snapshot, sandbox.omne(&["replay", "@last", "--format", "snapshot"]).stdout);
+        assert!(!snapshot.contains(sandbox.root().to_str().unwrap()), "{snapshot}");
+        for place in [&sandbox, &moved(&sandbox)] {
+            let test = place.omne(&["test"]);
+            assert_eq!(test.code, 0, "{test:?}");
+        }
+    }
+}
+
+#[test]
+fn a_prompt_that_names_its_run_is_the_same_in_every_snapshot() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .pipe("nodes: [{id: a, prompt: 'write to /out/{{ run.id }}'}]")
+        .agent("a", "init\nsay fine\nresult");
+    let snapshot = || {
+        assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+        sandbox.omne(&["replay", "@last", "--format", "snapshot"]).stdout
+    };
+    assert_eq!(snapshot(), snapshot());
+}
+
+#[test]
+fn a_node_that_is_real_may_tell_where_its_run_is() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: d, bash: 'echo \"d=$OMNE_RUN_DIR\" >> \"$OMNE_OUTPUT\"'}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(sandbox.omne(&["test", "--record", "@last"]).code, 0);
+    let case = sandbox.read(".omne/tests/p/case.yaml");
+    sandbox.file(".omne/tests/p/case.yaml", case.replace("real: []", "real: [d]"));
+    let test = sandbox.omne(&["test"]);
+    assert_eq!(test.code, 0, "{test:?}");
+}
+
+#[test]
+fn a_gate_that_a_played_node_has_now_is_not_passed_by_another_one() {
+    let play = |now: &str| {
+        let sandbox = Sandbox::new();
+        sandbox.pipe("nodes: [{id: a, bash: echo a, gate: ok}]").gate("ok", "true").gate("other", "exit 1");
+        assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+        assert_eq!(sandbox.omne(&["test", "--record", "@last"]).code, 0);
+        sandbox.pipe(now);
+        sandbox.omne(&["test"]).stdout
+    };
+    assert!(play("nodes: [{id: a, bash: echo a}]").contains("-   gate.passed ok"));
+    let other = play("nodes: [{id: a, bash: echo a, gate: other}]");
+    assert!(other.contains("the recording does not tell what the gate `other` says"), "{other}");
+}
+
+#[test]
+fn what_was_edited_in_a_recorded_capture_is_seen() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: echo a}, {id: b, prompt: x}]").agent("b", "init\nsay fine\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    assert_eq!(sandbox.omne(&["test", "--record", "@last"]).code, 0);
+    std::fs::remove_file(sandbox.path(".omne/tests/p/nodes/a.out")).unwrap();
+    let test = sandbox.omne(&["test"]);
+    assert!(test.code == 1 && test.stdout.contains("-   node.completed #1 exit=0 output=2B"), "{test:?}");
+    std::fs::remove_file(sandbox.path(".omne/tests/p/nodes/b.1.stream.jsonl")).unwrap();
+    let test = sandbox.omne(&["test"]);
+    assert!(test.stdout.contains("b.1.stream.jsonl"), "{test:?}");
+}
+
+#[test]
+fn git_may_change_the_ends_of_the_lines_of_a_snapshot() {
+    let sandbox = recorded();
+    let snapshot = sandbox.read(".omne/tests/p/snapshot.txt");
+    sandbox.file(".omne/tests/p/snapshot.txt", snapshot.trim_end().replace('\n', "\r\n"));
+    assert_eq!(sandbox.omne(&["test"]).code, 0);
+}

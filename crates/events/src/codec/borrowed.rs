@@ -234,6 +234,7 @@ impl EventRef<'_> {
                 name: event.name.map(Into::into),
                 model: event.model.map(Into::into),
                 agent: event.agent.map(Into::into),
+                prompt_stable_sha256: None,
             }),
             EventRef::NodeSpawned(event) => Event::NodeSpawned(NodeSpawned {
                 node_id: event.node_id.clone(),

@@ -143,6 +143,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 attempt: number,
                 node_sha256: digest,
                 prompt_sha256: digest.filter(|_| code.is_some()),
+                prompt_stable_sha256: digest.filter(|_| code == Some(0)),
                 name: text.map(Into::into),
                 model: code.map(|code| format!("model-{code}").into()),
                 agent: digest.map(|_| "claude".into()),

@@ -59,6 +59,9 @@ pub struct NodeStarted {
     /// The agent program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<SmolStr>,
+    /// The digest of the prompt as it is in every run, where the run's id or places stand in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_stable_sha256: Option<Digest>,
 }
 
 /// The attempt's process exists.

@@ -3,11 +3,13 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     path::PathBuf,
 };
 
-use omne_events::{ErrorKind, Event, IterationOutcome, NodeId, PlanAction};
+use omne_events::{
+    Digest, ErrorKind, Event, Hasher, IterationOutcome, NodeId, Placeholders, PlanAction, Recorded,
+};
 use omne_process::Directory;
 
 use super::files::{Names, TryEnd};
@@ -41,6 +43,7 @@ pub struct Recording {
     bash: Bash,
     attempts: HashMap<NodeId, Vec<Played>>,
     open: HashMap<NodeId, Open>,
+    placeholders: Placeholders,
 }
 
 /// An attempt that ended by itself. What a resume went on with is one with what came before.
@@ -74,12 +77,18 @@ pub(crate) struct Take {
 impl Recording {
     /// Nothing known yet; `nodes` is the directory of the recorded files.
     pub fn new(nodes: PathBuf, bash: Bash) -> Self {
-        Self { nodes, bash, attempts: HashMap::new(), open: HashMap::new() }
+        let (attempts, open) = Default::default();
+        Self { nodes, bash, attempts, open, placeholders: Placeholders::default() }
     }
 
     /// Takes the next event of the recorded run.
-    pub fn push(&mut self, event: &Event) {
+    pub fn push(&mut self, record: &Recorded) {
+        let event = &record.event;
         match event {
+            Event::PipeStarted(started) => {
+                let run = record.run.as_str();
+                self.placeholders = Placeholders::new(run, started.workspace.as_ref(), started.host.as_ref());
+            }
             Event::PipeResumed(resumed) => {
                 // What a resume runs again did not happen, for what comes after.
                 for step in &resumed.plan {
@@ -144,6 +153,11 @@ impl Recording {
         self.attempts.entry(node.clone()).or_default().push(played);
     }
 
+    /// The id and the places of the recorded run, which stand in texts of the one that plays it.
+    pub fn placeholders(&self) -> &Placeholders {
+        &self.placeholders
+    }
+
     /// Whether a bash node is played.
     pub fn plays_bash(&self, node: &NodeId) -> bool {
         match &self.bash {
@@ -179,32 +193,34 @@ impl Recording {
         serde_json::from_str(&line.map_err(failed)?).map(Some).map_err(|error| failed(error.into()))
     }
 
-    /// The bytes of a try, piece by piece.
+    /// The bytes of a try, piece by piece. What `hear` says against one ends it.
     pub(crate) fn stream(
         &self,
         node: &NodeId,
         take: &Take,
         end: &TryEnd,
         hear: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<(), RecordingError> {
+    ) -> Result<io::Result<()>, RecordingError> {
         if end.to <= end.from {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let names = Names { node: node.as_str(), attempt: take.attempt };
         let path = self.nodes.join(names.stream());
-        let read = || -> io::Result<()> {
+        let mut read = || -> io::Result<io::Result<()>> {
             let mut file = self.open(&names.stream())?;
             file.seek(SeekFrom::Start(end.from))?;
             let mut rest = file.take(end.to - end.from);
             let mut buffer = vec![0; 64 * 1024];
             loop {
-                match rest.read(&mut buffer)? {
-                    0 => return Ok(()),
-                    read => hear(&buffer[..read])?,
+                let heard = match rest.read(&mut buffer)? {
+                    0 => return Ok(Ok(())),
+                    read => hear(&buffer[..read]),
+                };
+                if heard.is_err() {
+                    return Ok(heard);
                 }
             }
         };
-        let mut read = read;
         read().map_err(|source| RecordingError { path: path.clone(), source })
     }
 
@@ -212,11 +228,25 @@ impl Recording {
         Directory::open(&self.nodes)?.read(name)
     }
 
-    /// Copies a capture, if there is one.
-    pub(crate) fn copy(&self, name: &str, to: &Directory) -> io::Result<()> {
-        match self.open(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            opened => io::copy(&mut opened?, &mut to.create(name)?).map(|_| ()),
+    /// Copies a capture, if there is one. Its size in bytes, and its digest.
+    pub(crate) fn copy(&self, name: &str, to: &Directory) -> io::Result<(u64, Digest)> {
+        let mut hasher = Hasher::new();
+        let mut from = match self.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((0, hasher.finish())),
+            opened => opened?,
+        };
+        let mut to = to.create(name)?;
+        let mut buffer = vec![0; 64 * 1024];
+        let mut bytes = 0;
+        loop {
+            match from.read(&mut buffer)? {
+                0 => return Ok((bytes, hasher.finish())),
+                read => {
+                    hasher.update(&buffer[..read]);
+                    to.write_all(&buffer[..read])?;
+                    bytes += read as u64;
+                }
+            }
         }
     }
 

@@ -20,18 +20,25 @@ impl LocalExecutor {
         let Some(recording) = &self.recording else { return Ok(()) };
         let events = recording.events(id, attempt.number);
         let events = events.ok_or_else(|| not_recorded(attempt.number))?;
-        for ending in ["out", "err"] {
+        let gate = pipe.node(attempt.node).gate().map(|gate| gate.as_str());
+        gate_is_recorded(gate, events)?;
+        let copy = |ending: &str| {
             let name = format!("{id}.{ending}");
-            let copied = recording.copy(&name, &self.nodes);
-            copied.map_err(|error| Failure::capture(&error))?;
-        }
+            recording.copy(&name, &self.nodes).map_err(|error| Failure::capture(&error))
+        };
+        let printed = copy("out")?;
+        copy("err")?;
         for event in events {
             let mut event = event.clone();
+            if matches!(event, Event::GatePassed(_)) && gate.is_none() {
+                continue;
+            }
             if let Event::NodeCompleted(completed) = &mut event {
                 completed.attempt = attempt.number;
-                if completed.output_path.is_some() {
-                    completed.output_path = Some(format!("{}/nodes/{id}.out", self.places.run_dir_name));
-                }
+                // What is played is what is in the file, whoever wrote that.
+                (completed.output_bytes, completed.output_sha256) = (printed.0, Some(printed.1));
+                completed.output_path =
+                    (printed.0 > 0).then(|| format!("{}/nodes/{id}.out", self.places.run_dir_name));
             }
             if let Event::NodeFailed(failed) = &mut event {
                 failed.attempt = attempt.number;
@@ -52,7 +59,9 @@ impl LocalExecutor {
     ) -> Result<(), Failure> {
         let id = &self.pipe.node(active.node).id;
         let events = self.recording.as_ref().and_then(|recording| recording.events(id, active.number));
-        for event in events.ok_or_else(|| not_recorded(active.number))? {
+        let events = events.ok_or_else(|| not_recorded(active.number))?;
+        gate_is_recorded(self.pipe.node(active.node).gate().map(|gate| gate.as_str()), events)?;
+        for event in events {
             match event {
                 Event::GatePassed(_) => emitted.push(Emitted::Event(event.clone())),
                 Event::NodeFailed(failed)
@@ -99,8 +108,13 @@ impl LocalExecutor {
         let Some(take) = take else { return Ok(()) };
         let played =
             recording.stream(&node.id, &take, &end, &mut |bytes| run.hear(bytes, emitted).map(|_| ()));
-        if let Err(error) = played {
-            return Err(ExecuteError::Capture(error.source));
+        match played {
+            Ok(heard) => heard.map_err(ExecuteError::Capture)?,
+            Err(error) => {
+                let failure = Failure::new(ErrorKind::HostMissing, format!("{error}: {}", error.source));
+                self.fail(&active, failure, emitted);
+                return Ok(());
+            }
         }
         let limit = |cause: Cause| verdict::of_cause(cause, &end.stderr);
         let idle = node.ai().map_or(Duration::ZERO, |ai| ai.idle_timeout);
@@ -116,6 +130,30 @@ impl LocalExecutor {
             false => end.outputs.clone().map(String::into_bytes),
         };
         self.try_ended(active, end, cause, Ok(outputs), emitted)
+    }
+}
+
+/// Whether what was recorded tells of the node's gate as it is now.
+fn gate_is_recorded(gate: Option<&str>, events: &[Event]) -> Result<(), Failure> {
+    let passed = events.iter().find_map(|event| match event {
+        Event::GatePassed(passed) => Some(passed.gate.as_str()),
+        _ => None,
+    });
+    let failed_at_it = events.iter().any(|event| {
+        matches!(event, Event::NodeFailed(failed)
+            if matches!(failed.error.kind, ErrorKind::GateFailed | ErrorKind::GateTimeout))
+    });
+    let completed = events.iter().any(|event| matches!(event, Event::NodeCompleted(_)));
+    match (gate, passed) {
+        (Some(gate), passed) if completed && passed != Some(gate) => Err(Failure::new(
+            ErrorKind::HostMissing,
+            format!("the recording does not tell what the gate `{gate}` says; record the run again"),
+        )),
+        (None, _) if failed_at_it => Err(Failure::new(
+            ErrorKind::HostMissing,
+            "the recording ends at a gate that the node does not have any more; record the run again",
+        )),
+        _ => Ok(()),
     }
 }
 

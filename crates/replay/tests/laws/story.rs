@@ -82,6 +82,7 @@ impl Story {
                 Identities::new(&self.pipe, omne_pipe::Commands::new()).of(&self.pipe, &inputs, ix),
             ),
             prompt_sha256: None,
+            prompt_stable_sha256: None,
             name: None,
             model: None,
             agent: None,

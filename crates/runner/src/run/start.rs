@@ -1,13 +1,23 @@
 //! What a node needs to start: its identity, its prompt, what it is told of others.
 
+use std::borrow::Cow;
+
 use omne_dag::NodeIx;
-use omne_events::{Digest, ErrorKind, NodeFailed, NodeStarted};
+use omne_events::{Digest, ErrorKind, NodeFailed, NodeStarted, Placeholders};
 use omne_exec::{Ask, Attempt};
 use omne_pipe::{Bindings, Template};
 use omne_replay::NodePhase;
 
 use super::{MOST_CAPTURE, Queues, Run};
 use crate::RunError;
+
+/// What is recorded of a prompt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prompted {
+    digest: Digest,
+    /// As it is in every run, if that is another text.
+    stable: Option<Digest>,
+}
 
 impl Run<'_> {
     /// A node that can't even be asked for what it is to do.
@@ -86,7 +96,7 @@ impl Run<'_> {
         &self,
         queues: &mut Queues,
         node: NodeIx,
-        asked: Option<(&Ask, Digest)>,
+        asked: Option<(&Ask, Prompted)>,
     ) -> (NodeStarted, u32) {
         let attempt = self.state.node(node).attempt + 1;
         let Some(pipe) = self.state.pipe() else { unreachable!("a run that is driven has a pipe") };
@@ -98,12 +108,25 @@ impl Run<'_> {
             kind: node.kind(),
             attempt,
             node_sha256,
-            prompt_sha256: asked.map(|(_, digest)| digest),
+            prompt_sha256: asked.map(|(_, prompted)| prompted.digest),
             name: node.command().map(|name| name.as_str().into()),
             model: ask.and_then(|ask| ask.model.clone()),
             agent: ask.map(|ask| ask.agent.name.clone()),
+            prompt_stable_sha256: asked.and_then(|(_, prompted)| prompted.stable),
         };
         (started, attempt)
+    }
+
+    /// What is recorded of a prompt.
+    fn prompted(&self, prompt: &str) -> Prompted {
+        let run = self.state.run().map_or("", |run| run.as_str());
+        let mut placeholders = self.recorded.clone();
+        placeholders.extend(&Placeholders::new(run, self.state.workspace(), self.state.host()));
+        let stable = match placeholders.stable(prompt) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(stable) => Some(Digest::of(stable)),
+        };
+        Prompted { digest: Digest::of(prompt), stable }
     }
 
     /// Records that a node starts. `None` when it failed before: its prompt can't be made.
@@ -129,7 +152,7 @@ impl Run<'_> {
             }
             let first = ask.as_ref().and_then(|ask| ask.first_iteration(pipe.node(node)));
             match ask.as_ref().map(|ask| ask.render(first)).transpose() {
-                Ok(prompt) => digest = prompt.map(Digest::of),
+                Ok(prompt) => digest = prompt.map(|prompt| self.prompted(&prompt)),
                 Err(error) => {
                     self.fail_before(queues, node, format!("the prompt can not be made: {error}"))?;
                     return Ok(None);
