@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use omne_events::{Digest, LogReader, RunId};
+use omne_events::{Digest, LogReader, RunId, open_plain};
 use omne_replay::{FoldError, RunState, fold};
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +137,7 @@ pub fn bundle(
     for path in files(&directory.join(NODES))? {
         let reading = |source| BundleError::Io { verb: "read", path: path.clone(), source };
         let Some(file) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let mut bytes = File::open(&path).map_err(reading)?;
+        let mut bytes = open_plain(&path).map_err(reading)?;
         let below = format!("{NODES}/{file}");
         let length = if redactor.is_empty() {
             // A file that is still growing is taken as it is now.
@@ -149,7 +149,7 @@ pub fn bundle(
             let length = scratch.length()?;
             if count > 0 {
                 let was_sha256 =
-                    Digest::of_reader(&mut File::open(&path).map_err(reading)?).map_err(reading)?;
+                    Digest::of_reader(&mut open_plain(&path).map_err(reading)?).map_err(reading)?;
                 let sha256 = Digest::of_reader(scratch.rewound()?).map_err(failed)?;
                 let file = RedactedFile { name: file.to_owned(), count, was_sha256, sha256 };
                 bundled.redactions.files.push(file);
@@ -209,10 +209,10 @@ impl Scratch {
     }
 }
 
-/// Whether a file is in zstd, as bundles are.
+/// Whether a file is in zstd, as bundles are. What comes out of a pipe is none: looking at it would take it away.
 pub fn is_bundle(path: &Path) -> bool {
     let mut begin = [0; 4];
-    File::open(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == MAGIC
+    open_plain(path).and_then(|mut file| file.read_exact(&mut begin)).is_ok() && begin == MAGIC
 }
 
 /// A bundle in a directory of its own.

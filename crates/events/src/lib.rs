@@ -28,7 +28,7 @@ pub use log::{
     lock_within, read_ahead,
 };
 pub use placeholders::Placeholders;
-pub use private::{private_file, read_private, write_private};
+pub use private::{open_plain, private_file, read_optional, read_plain, read_private, write_private};
 pub use text::beginning;
 pub use time::{Clock, SystemClock, Timestamp, milliseconds};
 

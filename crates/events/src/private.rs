@@ -1,4 +1,5 @@
-//! Files beside a log: for their user alone, and never somewhere else by a link.
+//! Files of a volume: those beside a log are for their user alone and never somewhere else by a link, and none is waited
+//! for that somebody put a pipe in the place of.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -47,6 +48,49 @@ pub fn read_private(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(MOST).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Opens a file to read it, which may be a link to one. A pipe or a device in its place is not waited for.
+///
+/// # Errors
+/// When it is not there, is no plain file, or can't be opened.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let kind = file.metadata()?.file_type();
+    match kind.is_file() {
+        true => Ok(file),
+        false if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        false => Err(io::Error::other("it is not a plain file")),
+    }
+}
+
+/// What is in such a file.
+///
+/// # Errors
+/// As [`open_plain`], and when it can't be read.
+pub fn read_plain(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_plain(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of a file that may be missing. A link that leads nowhere is no missing file: somebody wanted one to be there.
+///
+/// # Errors
+/// When it is there, and is no plain file with text or can't be read.
+pub fn read_optional(path: &Path) -> io::Result<Option<String>> {
+    match read_plain(path) {
+        Ok(bytes) => {
+            let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");
+            String::from_utf8(bytes).map(Some).map_err(no_text)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.symlink_metadata() {
+            Ok(_) => Err(io::Error::new(io::ErrorKind::NotFound, "it is a link that leads nowhere")),
+            Err(_) => Ok(None),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

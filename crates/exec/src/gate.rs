@@ -77,7 +77,7 @@ pub fn gate_command(
 fn names_its_interpreter(script: &Path) -> bool {
     use std::{io::Read, os::unix::fs::PermissionsExt};
     let mut begin = [0; 2];
-    std::fs::File::open(script).is_ok_and(|mut file| {
+    omne_events::open_plain(script).is_ok_and(|mut file| {
         let executable = file.metadata().is_ok_and(|found| found.permissions().mode() & 0o111 != 0);
         executable && file.read_exact(&mut begin).is_ok() && begin == *b"#!"
     })

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
+use omne_events::read_optional;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{Rule, glob};
@@ -235,10 +236,10 @@ impl Config {
     /// # Errors
     /// When it can't be read or is wrong; with line and column.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text)
+        match read_optional(path) {
+            Ok(Some(text)) => toml::from_str(&text)
                 .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Ok(None) => Ok(Self::default()),
             Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
         }
     }

@@ -3,12 +3,11 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
 
-use omne_events::{Digest, RunId, write_private};
+use omne_events::{Digest, RunId, open_plain, write_private};
 
 use crate::{RunDir, Volume, workspace::git_without};
 
@@ -58,7 +57,7 @@ fn asked(directory: &Path, args: &[&OsStr], withheld: &[&str]) -> Result<String,
 
 /// The digest of a log's last whole line.
 fn head(log: &Path) -> io::Result<Digest> {
-    let mut file = File::open(log)?;
+    let mut file = open_plain(log)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
     let mut end = Vec::new();

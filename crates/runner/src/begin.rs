@@ -11,6 +11,7 @@ use std::{
 
 use omne_events::{
     Clock, Event, Host, IdGen, Input, LockedLog, LogWriter, PipeStarted, RandomIds, WorkspaceMode,
+    WriteError, read_plain,
 };
 use omne_exec::{Funds, LocalExecutor, Places, Recording, Secrets};
 use omne_hooks::{Config, Host as Hooks, Place};
@@ -174,9 +175,11 @@ pub fn execute(
 ) -> Result<(Outcome, RunState), RunError> {
     let is_new = matches!(beginning.first, Event::PipeStarted(_));
     let (volume, run) = (beginning.volume.clone(), beginning.run.clone());
-    execute_recorded(beginning, options, clock, observer).inspect_err(|_| {
-        let has_event = || fs::read(run.log()).is_ok_and(|log| log.contains(&b'\n'));
-        if is_new && !has_event() {
+    execute_recorded(beginning, options, clock, observer).inspect_err(|error| {
+        // What somebody else removed or emptied had events, and what its nodes made is left.
+        let is_ours = !matches!(error, RunError::Write(WriteError::Changed { .. }));
+        let has_no_event = || read_plain(&run.log()).is_ok_and(|log| !log.contains(&b'\n'));
+        if is_new && is_ours && has_no_event() {
             // An empty log could not be resumed; the reason is the error that is told.
             let _ = remove_run(&volume, &run);
         }

@@ -10,7 +10,7 @@ use std::{
 
 use omne_events::{
     Clock, Decoder, Digest, Event, IdGen, Line, LogReader, NodeId, PipeName, PipeStarted, Recorded,
-    WorkspaceMode, encode,
+    WorkspaceMode, encode, read_optional, read_plain,
 };
 use omne_exec::{Bash, Recording};
 use omne_pipe::{Pipe, Values, from_definition};
@@ -213,7 +213,8 @@ impl Case {
 
     fn description(&self) -> Result<Description, CaseError> {
         let path = self.path.join("case.yaml");
-        let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
+        let text = read_plain(&path).map_err(io_error("read", &path))?;
+        let text = String::from_utf8(text).map_err(|_| self.wrong("it is not UTF-8"))?;
         let value = omne_pipe::from_yaml(&text).map_err(|why| self.wrong(why))?;
         if !value.is_object() {
             return Err(self.wrong("it has to have keys: `pipe`, `inputs`, `real`, `definition`"));
@@ -293,17 +294,14 @@ impl Case {
             return Err(CaseError::Interrupted(signal));
         }
         let snapshot = taken.0.finish(&state);
-        let stored = match fs::read_to_string(self.snapshot_path()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            stored => Some(stored.map_err(io_error("read", &self.snapshot_path()))?),
-        };
+        let stored = read_optional(&self.snapshot_path()).map_err(io_error("read", &self.snapshot_path()))?;
         Ok(Played { snapshot, stored })
     }
 
     fn recording(&self, real: Vec<NodeId>) -> Result<Recording, CaseError> {
         let mut recording = Recording::new(self.path.join("nodes"), Bash::Played { real });
         let path = self.path.join("recording.jsonl");
-        let text = fs::read(&path).map_err(io_error("read", &path))?;
+        let text = read_plain(&path).map_err(io_error("read", &path))?;
         let mut decoder = Decoder::new();
         for (number, line) in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()).enumerate() {
             match decoder.decode(line) {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use omne_agent::AgentConfig;
-use omne_events::Durability;
+use omne_events::{Durability, read_optional};
 use omne_process::BaseEnvironment;
 use serde::Deserialize;
 
@@ -90,10 +90,10 @@ pub enum SettingsError {
 impl Settings {
     /// The settings at `path`; the defaults when there is no such file.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text)
+        match read_optional(path) {
+            Ok(Some(text)) => toml::from_str(&text)
                 .map_err(|source| SettingsError::Parse { path: path.to_owned(), source: Box::new(source) }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Ok(None) => Ok(Self::default()),
             Err(source) => Err(SettingsError::Read { path: path.to_owned(), source }),
         }
     }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use omne_events::{RunId, write_private};
+use omne_events::{RunId, read_plain, write_private};
 use omne_pipe::Command;
 use omne_replay::{RunPhase, RunState};
 
@@ -248,7 +248,7 @@ impl Volume {
         for place in COMMAND_PLACES {
             let shown = format!(".omne/{place}/{name}.md");
             let path = self.place(place).join(format!("{name}.md"));
-            match std::fs::read(&path) {
+            match read_plain(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(format!("`{shown}` can not be read: {error}")),
                 Ok(bytes) => {

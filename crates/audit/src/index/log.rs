@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use omne_events::{Chain, Decoder, Digest, LogReader, RunId};
+use omne_events::{Chain, Decoder, Digest, LogReader, RunId, open_plain};
 use omne_pipe::Pipe;
 use omne_replay::RunPhase;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
@@ -225,11 +225,8 @@ fn set_state(db: &Connection, id: i64, state: &str) -> Result<()> {
 
 /// The log with its size and the time of its last change.
 fn open(path: &Path) -> io::Result<(File, u64, i64)> {
-    let file = File::open(path)?;
+    let file = open_plain(path)?;
     let found = file.metadata()?;
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a plain file"));
-    }
     let mtime_ns = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
     Ok((file, found.len(), mtime_ns))
 }

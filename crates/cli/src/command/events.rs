@@ -65,7 +65,7 @@ pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode>
 }
 
 fn open(run: &RunDir) -> Result<std::fs::File> {
-    std::fs::File::open(run.log()).map_err(|error| {
+    omne_events::open_plain(&run.log()).map_err(|error| {
         Failure::new(Exit::NotFound, anyhow::Error::new(error).context(format!("`{}` has no log", run.id)))
     })
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use omne_audit::{BundleError, RedactedFile, Story, Unpacked, is_bundle, unpack};
-use omne_events::{Digest, Line, LineRef, LockedLog, LogReader, Redactions};
+use omne_events::{Digest, Line, LineRef, LockedLog, LogReader, Redactions, open_plain};
 use omne_replay::{FoldError, Folded, Report, RunPhase, RunState, Terms, fold};
 use omne_runner::{RunDir, RunError};
 
@@ -109,8 +109,8 @@ impl LogSource {
     }
 
     fn open(&self) -> Result<LogReader<'_>> {
-        let open = |path: &Path| -> Result<LogReader<'_>> {
-            let file = File::open(path).map_err(|error| {
+        let open = |path: &Path, opened: io::Result<File>| -> Result<LogReader<'_>> {
+            let file = opened.map_err(|error| {
                 let exit =
                     if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Damaged };
                 let help = "the directory of a run holds its log, `events.jsonl`";
@@ -123,9 +123,10 @@ impl LogSource {
             Ok(LogReader::new(file, path))
         };
         match self {
-            LogSource::Run(run) => open(&run.log()),
-            LogSource::File(path) => open(path),
-            LogSource::Bundle(_, unpacked) => open(&unpacked.log()),
+            LogSource::Run(run) => open(&run.log(), open_plain(&run.log())),
+            // What somebody names may be a pipe: `<(…)`.
+            LogSource::File(path) => open(path, File::open(path)),
+            LogSource::Bundle(_, unpacked) => open(&unpacked.log(), File::open(unpacked.log())),
             LogSource::Stdin => Ok(LogReader::new(io::stdin(), Path::new("standard input"))),
         }
     }

@@ -279,3 +279,52 @@ fn a_run_whose_runner_died_before_its_first_event_is_no_damage() {
     assert_eq!(sandbox.omne(&["verify", "--all"]).code, 5);
     std::fs::remove_dir_all(sandbox.path(run)).unwrap();
 }
+
+#[test]
+fn a_pipe_in_place_of_a_file_of_the_volume_makes_nobody_wait() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: 'echo a; rm $OMNE_RUN_DIR/events.jsonl; mkfifo $OMNE_RUN_DIR/events.jsonl'}, {id: b, depends_on: [a], bash: 'true'}]");
+    let run = sandbox.omne(&["run", "p"]);
+    assert!(run.code == 8 && run.stderr.contains("laid hands"), "{run:?}");
+    sandbox.file("damaged-on-purpose", "");
+    let capture = format!(".omne/var/runs/{}/nodes/a.out", run.run_id());
+    assert_eq!(sandbox.read(&capture), "a\n", "what was made is left");
+    for args in [
+        &["status"][..],
+        &["status", "@last"],
+        &["verify", "@last"],
+        &["audit", "sync"],
+        &["events", "@last"],
+        &["resume", "@last"],
+        &["cancel", "@last"],
+        &["clean", "--older-than", "0", "--dry-run"],
+    ] {
+        sandbox.omne(args);
+    }
+    for name in ["dist/pipes/p.yaml", "dist/cmds/c.md", "omne.toml", "hooks.toml", "tests/t/case.yaml"] {
+        let sandbox = Sandbox::new();
+        let body = if name.ends_with("c.md") { "command: c" } else { "bash: 'true'" };
+        sandbox.pipe(&format!("nodes: [{{id: a, {body}}}]")).file(".omne/dist/cmds/c.md", "go");
+        sandbox.file(".omne/tests/t/snapshot.txt", "");
+        let path = sandbox.path(&format!(".omne/{name}"));
+        let _ = std::fs::remove_file(&path);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let args: &[&str] = if name.starts_with("tests") { &["test"] } else { &["run", "p"] };
+        let tried = sandbox.omne(args);
+        assert!([1, 2].contains(&tried.code), "{name}: {tried:?}");
+        let told = format!("{}{}", tried.stdout, tried.stderr);
+        assert!(told.contains("it is not a plain file"), "{name}: {tried:?}");
+    }
+}
+
+#[test]
+fn settings_behind_a_link_that_leads_nowhere_are_not_none() {
+    for name in ["omne.toml", "hooks.toml"] {
+        let sandbox = Sandbox::new();
+        sandbox.pipe("nodes: [{id: a, bash: touch ran}]");
+        std::os::unix::fs::symlink("nowhere", sandbox.path(&format!(".omne/{name}"))).unwrap();
+        let run = sandbox.omne(&["run", "p"]);
+        assert!(run.code == 2 && run.stderr.contains("a link that leads nowhere"), "{run:?}");
+        assert!(!sandbox.path("ran").exists());
+    }
+}

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{LogReader, ReadError};
-use crate::{private_file, read_private, write_private};
+use crate::{open_plain, private_file, read_private, write_private};
 
 /// Why a log could not be taken for writing.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl LockedLog {
     /// # Errors
     /// When the log can't be opened.
     pub fn owner(path: &Path) -> io::Result<Option<Owner>> {
-        let file = File::open(path)?;
+        let file = open_plain(path)?;
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(Some(Owner { pid: recorded_owner(path) })),

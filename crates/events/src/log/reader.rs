@@ -2,10 +2,11 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
+
+use crate::open_plain;
 
 /// No line may be longer than this: what a definition of a million nodes takes, several times over.
 const MAX_READ_LINE: usize = 256 * 1024 * 1024;
@@ -82,14 +83,7 @@ impl fmt::Debug for LogReader<'_> {
 impl<'a> LogReader<'a> {
     /// Opens the log at `path`.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let open = || {
-            let file = File::open(path)?;
-            if file.metadata()?.is_dir() {
-                return Err(io::ErrorKind::IsADirectory.into());
-            }
-            Ok(file)
-        };
-        let file = open().map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
+        let file = open_plain(path).map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
         Ok(Self::new(file, path))
     }
 

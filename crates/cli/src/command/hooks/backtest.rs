@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{Read as _, Write as _},
     path::Path,
     process::ExitCode,
@@ -335,7 +334,8 @@ impl Now<'_> {
         let names = rounds.iter().map(|round| format!("-{round}")).chain([String::new()]);
         let mut paths =
             names.map(|round| self.run.path.join(format!("nodes/{node}.{attempt}.prompt{round}.md")));
-        paths.find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+        let text = |path: std::path::PathBuf| String::from_utf8(omne_events::read_plain(&path).ok()?).ok();
+        paths.find_map(text).unwrap_or_default()
     }
 
     /// The input of a tool call, from the recording of its attempt.
@@ -350,7 +350,8 @@ impl Now<'_> {
     }
 
     fn calls_of(&self, node: &NodeId, attempt: u32) -> std::io::Result<HashMap<String, Value>> {
-        let mut file = File::open(self.run.path.join(format!("nodes/{node}.{attempt}.stream.jsonl")))?;
+        let mut file =
+            omne_events::open_plain(&self.run.path.join(format!("nodes/{node}.{attempt}.stream.jsonl")))?;
         // Only claude asks back about its tools.
         let mut parser = Parser::new(Dialect::Claude);
         let mut calls = HashMap::new();
