@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use omne_events::{Digest, LogReader, RunId, open_plain};
+use omne_events::{Digest, LogReader, ReadError, RunId, Tail, open_plain};
 use omne_replay::{FoldError, RunState, fold};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,8 @@ pub struct Bundled {
     pub files: u64,
     /// Their size before they were packed, the log's included, in bytes.
     pub bytes: u64,
+    /// The size of a torn end of the log, which is not in it, in bytes.
+    pub torn_bytes: u64,
     /// What was removed.
     pub redactions: Redactions,
 }
@@ -130,7 +132,11 @@ pub fn bundle(
         archive.append_data(&mut header, format!("{run}/{below}"), bytes).map_err(failed)
     };
     let mut scratch = Scratch::new()?;
-    bundled.events = redact::log(&log, redactor, scratch.begin()?, &mut bundled.redactions)?;
+    let tail;
+    (bundled.events, tail) = redact::log(&log, redactor, scratch.begin()?, &mut bundled.redactions)?;
+    if let Tail::Torn { bytes, .. } = tail {
+        bundled.torn_bytes = bytes;
+    }
     let length = scratch.length()?;
     bundled.bytes += length;
     name(LOG, scratch.rewound()?, length)?;
@@ -334,16 +340,11 @@ impl<R: Read> Read for Rationed<'_, R> {
 }
 
 /// Whether a log can be read to its end.
-fn check(log: &mut File) -> Result<(), BundleError> {
-    io::Seek::rewind(log).map_err(Scratch::failed)?;
+fn check(log: &mut File) -> Result<(), FoldError> {
+    let reading = |source| ReadError::Read { path: LOG.into(), source };
+    io::Seek::rewind(log).map_err(reading)?;
     let mut reader = LogReader::new(log, Path::new(LOG));
-    match fold(RunState::new(), &mut reader, None, &mut |_, _| {}) {
-        Ok(_) => Ok(()),
-        Err(FoldError::Decode { line, .. } | FoldError::Violation { line, .. }) => {
-            Err(BundleError::Essential { line })
-        }
-        Err(error) => Err(error.into()),
-    }
+    fold(RunState::new(), &mut reader, None, &mut |_, _| {}).map(|_| ())
 }
 
 #[cfg(test)]

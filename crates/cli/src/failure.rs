@@ -188,7 +188,9 @@ fn advice(error: &RunError) -> Option<String> {
                 .to_owned()
         }
         RunError::Open(_) | RunError::Write(_) | RunError::Capture(_) | RunError::Io { .. } => {
-            "free some disk space or mend the permissions, then go on with `omne resume`".to_owned()
+            "free some disk space or mend the permissions, then go on with `omne resume`, or begin anew where nothing was \
+             recorded"
+                .to_owned()
         }
         RunError::Damaged { .. } => "`omne verify` tells everything that is wrong with it".to_owned(),
         RunError::Plan(omne_replay::PlanError::UnknownNode(_)) => "`omne graph` shows the nodes".to_owned(),
@@ -231,6 +233,7 @@ fn advice(error: &RunError) -> Option<String> {
         | RunError::Recording(_)
         | RunError::Interrupted(_)
         | RunError::Volume(VolumeError::Read { .. })
-        | RunError::System(..) => return None,
+        => return None,
+        RunError::System(..) => "`omne doctor` looks for what keeps runs from running".to_owned(),
     })
 }

@@ -41,16 +41,35 @@ impl Placeholders {
         }
     }
 
-    /// The text as it is in every run.
+    /// The text as it is in every run. A part of a longer name is none of them.
     pub fn stable<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut text = Cow::Borrowed(text);
-        for (found, placeholder) in &self.0 {
-            if text.contains(found.as_str()) {
-                text = text.replace(found.as_str(), placeholder).into();
+        let mut stable = String::new();
+        let mut taken = 0;
+        for (at, first) in text.char_indices() {
+            let here = |(found, _): &&(String, String)| {
+                at >= taken
+                    && found.starts_with(first)
+                    && text[at..].starts_with(found.as_str())
+                    && stands_alone(found, &text[..at], &text[at + found.len()..])
+            };
+            if let Some((found, placeholder)) = self.0.iter().find(here) {
+                stable.push_str(&text[taken..at]);
+                stable.push_str(placeholder);
+                taken = at + found.len();
             }
         }
-        text
+        if taken == 0 {
+            return Cow::Borrowed(text);
+        }
+        stable.push_str(&text[taken..]);
+        stable.into()
     }
+}
+
+/// Whether what is found between the two is a name, and not a part of one. A path may follow a letter: `-I/usr`.
+fn stands_alone(found: &str, before: &str, after: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    !after.starts_with(is_part) && (found.starts_with('/') || !before.ends_with(is_part))
 }
 
 #[cfg(test)]
@@ -67,5 +86,20 @@ mod tests {
         all.add("/elsewhere/p-1", "<volume>/.omne/var/runs/<run>");
         assert_eq!(all.stable("/elsewhere/p-1/nodes"), "<volume>/.omne/var/runs/<run>/nodes");
         assert!(matches!(all.stable("nothing of it"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_part_of_a_longer_name_stays() {
+        let host = Host { name: "vm".into(), pid: 1, omne_version: "0.3.0".into() };
+        let workspace = Workspace { mode: WorkspaceMode::Root, path: "/w".into(), base_commit: None };
+        let all = Placeholders::new("p-1", Some(&workspace), Some(&host));
+        for (text, stable) in [
+            ("on vm: -I/w/include", "on <host>: -I<workspace>/include"),
+            ("vmlinux in /work of xvm", "vmlinux in /work of xvm"),
+            ("/w", "<workspace>"),
+            ("p-1.log, p-12", "<run>.log, p-12"),
+        ] {
+            assert_eq!(all.stable(text), stable);
+        }
     }
 }

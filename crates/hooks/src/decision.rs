@@ -167,6 +167,10 @@ fn check_delta(delta: &Map<String, Value>, event: HookEvent) -> Result<(), Decod
             return Err(DecodeError::UnknownDelta { event: event.as_str(), key: key.clone(), known });
         }
         let wrong = |why| Err(DecodeError::Wrong { field: format!("delta.{key}"), why });
+        // None of it could be handed to a process; what a tool takes is the agent's business.
+        if event != HookEvent::PreTool && has_nul(value) {
+            return wrong("has a NUL character");
+        }
         match key.as_str() {
             "prompt" | "model" if !value.is_string() => return wrong("has to be a text"),
             "env" if !value.as_object().is_some_and(|env| env.values().all(Value::is_string)) => {
@@ -183,6 +187,15 @@ fn check_delta(delta: &Map<String, Value>, event: HookEvent) -> Result<(), Decod
         }
     }
     Ok(())
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(has_nul),
+        Value::Object(map) => map.values().any(has_nul),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 fn is_variable(name: &str) -> bool {
@@ -237,6 +250,8 @@ mod tests {
             (r#"{"action":"modify","delta":{"promt":"x"}}"#, "pre_node can not change `promt`"),
             (r#"{"action":"modify","delta":{"timeout":"5s"}}"#, "whole number of seconds"),
             (r#"{"action":"modify","delta":{"env":{"OMNE_RUN_ID":"x"}}}"#, "reserved"),
+            (r#"{"action":"modify","delta":{"env":{"A":"z\u0000z"}}}"#, "has a NUL character"),
+            (r#"{"action":"modify","delta":{"allowed_tools":["\u0000"]}}"#, "has a NUL character"),
             (r#"{"action":"ask_user","prompt":"x","options":["a"],"default":"b"}"#, "one of the options"),
         ] {
             let error = of(reply).unwrap_err();

@@ -388,7 +388,7 @@ impl RunState {
     }
     /// How long runners were at it, in milliseconds; up to the last event while it runs.
     pub fn active_ms(&self) -> u64 {
-        self.active_before_ms + self.go_ms()
+        self.active_before_ms.saturating_add(self.go_ms())
     }
     /// How often it was resumed.
     pub fn resumes(&self) -> u32 {

@@ -36,8 +36,9 @@ fn room_with(limit: u64, jobs: usize, nodes: usize) -> Result<(usize, Option<Str
     }
     let files = OF_THE_RUN + OF_A_NODE * jobs.min(nodes) as u64;
     let warning = format!(
-        "{room} nodes run at once instead of {jobs}, for only {limit} files may be open: raise the limit, \
-         `ulimit -Hn {files}`"
+        "{room} node{} at once instead of {jobs}, for only {limit} files may be open: raise the limit, \
+         `ulimit -Hn {files}`",
+        if room == 1 { " runs" } else { "s run" }
     );
     Ok((room, Some(warning)))
 }

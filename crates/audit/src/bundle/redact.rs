@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use omne_events::{Decoder, Digest, LogReader, mark_redacted};
+use omne_events::{Decoder, Digest, LogReader, Tail, mark_redacted};
 use omne_replay::FoldError;
 use regex_lite::Regex;
 use serde_json::Value;
@@ -104,14 +104,14 @@ impl Redactor {
     }
 }
 
-/// Copies a log, line by line; how many events there are. A line from which something is removed carries the digest of
+/// Copies a log, line by line; how many events there are, and how it ends. A line from which something is removed carries the digest of
 /// what it was.
 pub(super) fn log(
     path: &Path,
     redactor: &Redactor,
     out: &mut File,
     redactions: &mut Redactions,
-) -> Result<u64, BundleError> {
+) -> Result<(u64, Tail), BundleError> {
     let mut reader = LogReader::open(path).map_err(FoldError::Read)?;
     let mut decoder = Decoder::new();
     let mut writer = BufWriter::new(&mut *out);
@@ -135,8 +135,15 @@ pub(super) fn log(
     }
     writer.flush().map_err(Scratch::failed)?;
     drop(writer);
-    check(out)?;
-    Ok(number)
+    check(out).map_err(|error| match error {
+        FoldError::Decode { line, .. } | FoldError::Violation { line, .. }
+            if !redactions.events.is_empty() =>
+        {
+            BundleError::Essential { line }
+        }
+        error => BundleError::Log(error),
+    })?;
+    Ok((number, reader.tail()))
 }
 
 /// An event without what is to be removed; `None` when there is nothing in it.

@@ -240,7 +240,8 @@ fn describe(pipes: &[PipeReport], paint: Paint) -> String {
 
 impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Self {
-        let help = "the index is made from the logs alone: it can be removed at any time, and is made again";
+        let help = "is there room on the disk, and may it be written to? the index is made from the logs alone: it can be removed \
+                    at any time, and is made again";
         Failure::new(Exit::Write, error).help(help)
     }
 }

@@ -6,7 +6,7 @@ use omne_audit::{Bundled, Redactor};
 
 use super::{
     export::{is_stdout, to_file},
-    log::begun,
+    log::{begun, torn},
 };
 use crate::{
     args,
@@ -23,6 +23,7 @@ pub(super) fn bundle(args: &args::Bundle, context: &Context) -> Result<ExitCode>
     let run = context.volume()?.resolve(&args.run)?;
     begun(&run)?;
     let bundled = to_file(&args.output, |out| Ok(omne_audit::bundle(&run.id, &run.path, &redactor, out)?))?;
+    torn(bundled.torn_bytes);
     if is_stdout(&args.output) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -31,7 +32,7 @@ pub(super) fn bundle(args: &args::Bundle, context: &Context) -> Result<ExitCode>
         writeln!(stdout, "{}", serde_json::to_value(&bundled).unwrap_or_default())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Bundled { events, files, bytes, redactions } = &bundled;
+    let Bundled { events, files, bytes, redactions, .. } = &bundled;
     let packed = std::fs::metadata(&args.output).map_or(0, |found| found.len());
     let name = context.shown(&args.output);
     writeln!(stdout, "{name}: {events} events and {files} file(s), {} in {}", size(*bytes), size(packed))?;

@@ -7,9 +7,10 @@ use std::{
 };
 
 use omne_events::{Decoder, Line, LogReader};
+use omne_replay::FoldError;
 use omne_runner::RunDir;
 
-use super::log::{Life, LogSource, begun};
+use super::log::{Life, LogSource, begun, damaged};
 use crate::{
     args,
     failure::{Exit, Failure, Result},
@@ -21,6 +22,11 @@ const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode> {
     let source = LogSource::find(&args.run, context)?;
+    if let Some(glob) = args.types.iter().find(|glob| glob.contains(['[', ']', '{', '}'])) {
+        let message = format!("`{glob}` has brackets, which mean nothing in a pattern of types");
+        return Err(Failure::message(Exit::Input, message)
+            .help("`*` stands for any text and `?` for one character; give `--type` several times"));
+    }
     let mut decoder = Decoder::new();
     let paint = context.paint();
     let mut stdout = io::BufWriter::new(io::stdout().lock());
@@ -48,6 +54,10 @@ pub(super) fn events(args: &args::Events, context: &Context) -> Result<ExitCode>
             while let Some(line) = reader.next_line().map_err(|error| Failure::new(Exit::Damaged, error))? {
                 show(line)?;
             }
+            if reader.lines() == 0 {
+                return Err(damaged(&source.name(), FoldError::Empty));
+            }
+            source.tell(reader.tail());
         }
     }
     stdout.flush()?;

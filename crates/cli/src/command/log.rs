@@ -7,7 +7,7 @@ use std::{
 };
 
 use omne_audit::{BundleError, RedactedFile, Story, Unpacked, is_bundle, unpack};
-use omne_events::{Digest, Line, LineRef, LockedLog, LogReader, Redactions, open_plain};
+use omne_events::{Digest, Line, LineRef, LockedLog, LogReader, Redactions, Tail, open_plain};
 use omne_replay::{FoldError, Folded, Report, RunPhase, RunState, Terms, fold};
 use omne_runner::{RunDir, RunError};
 
@@ -64,7 +64,12 @@ impl LogSource {
             LogSource::File(path) => {
                 path.parent().map(|run| run.join("nodes")).filter(|nodes| nodes.is_dir())
             }
-            LogSource::Bundle(_, unpacked) => Some(unpacked.nodes()),
+            // Nor does a bundle of such a one.
+            LogSource::Bundle(_, unpacked) => {
+                let nodes = unpacked.nodes();
+                let is_empty = nodes.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+                (!is_empty).then_some(nodes)
+            }
             LogSource::Stdin => None,
         }
     }
@@ -133,7 +138,19 @@ impl LogSource {
 
     /// The whole log with its times.
     pub(super) fn story(&self, each: impl FnMut(&[u8], &Line) + Send) -> Result<Story> {
-        Story::read(&mut self.reader()?, each).map_err(|error| damaged(&self.name(), error))
+        let mut reader = self.reader()?;
+        let story = Story::read(&mut reader, each).map_err(|error| damaged(&self.name(), error))?;
+        self.tell(reader.tail());
+        Ok(story)
+    }
+
+    /// Tells of a torn end that nobody is about to complete.
+    pub(super) fn tell(&self, tail: Tail) {
+        if let Tail::Torn { bytes, .. } = tail
+            && self.life() == Life::Gone
+        {
+            torn(bytes);
+        }
     }
 
     /// The log folded up to `until`.
@@ -150,10 +167,20 @@ impl LogSource {
         }
         let folded = fold(RunState::new(), &mut self.reader()?, until, &mut each)
             .map_err(|error| damaged(&self.name(), error))?;
+        if until.is_none() {
+            self.tell(folded.tail);
+        }
         match until {
             Some(until) if until > folded.seq => beyond(format!("the log has {} events", folded.seq)),
             _ => Ok(folded),
         }
+    }
+}
+
+/// Tells of a torn end of a log, of so many bytes.
+pub(super) fn torn(bytes: u64) {
+    if bytes > 0 {
+        anstream::eprintln!("warning: the log ends in a torn line of {bytes} bytes, which is passed over");
     }
 }
 

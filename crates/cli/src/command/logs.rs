@@ -159,6 +159,9 @@ impl Output {
                 return Err(Failure::new(Exit::NotFound, error));
             }
         };
+        if from >= file.metadata()?.len() {
+            return Ok(0);
+        }
         file.seek(SeekFrom::Start(from))?;
         let mut left = until.map_or(u64::MAX, |until| until.saturating_sub(from));
         let mut buffer = vec![0; 64 * 1024];

@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode};
 
-use omne_events::{Clock, Tail};
+use omne_events::Clock;
 use omne_replay::Snapshot;
 
 use super::log::LogSource;
@@ -26,11 +26,6 @@ pub(super) fn replay(args: &args::Replay, context: &Context) -> Result<ExitCode>
             snapshot.push(&line.to_line());
         }
     })?;
-    let mut stderr = std::io::stderr().lock();
-    if let (Tail::Torn { bytes, .. }, None) = (folded.tail, args.at) {
-        let warning = context.paint_errors().yellow("warning");
-        writeln!(stderr, "{warning}: the log ends in a torn line of {bytes} bytes, which is passed over")?;
-    }
     let state = folded.state;
     let text = match (args.format, snapshot) {
         (ReplayFormat::Json, _) => {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::ValueEnum as _;
-use omne_events::{Clock, LogReader};
+use omne_events::{Clock, LogReader, Tail};
 use omne_replay::{RunState, fold};
 use omne_runner::RunDir;
 use serde_json::{Value, json};
@@ -122,7 +122,16 @@ fn list(args: &args::Status, context: &Context) -> Result<Seen> {
             .map_err(omne_replay::FoldError::Read)
             .and_then(|mut reader| fold(RunState::light(), &mut reader, None, &mut |_, _| {}));
         let state = match folded {
-            Ok(folded) => folded.state,
+            Ok(folded) => {
+                if let Tail::Torn { bytes, .. } = folded.tail
+                    && Life::of(&run) == Life::Gone
+                {
+                    let warning = context.paint_errors().yellow("warning");
+                    let what = format!("the log ends in a torn line of {bytes} bytes, which is passed over");
+                    writeln!(stderr, "{warning}: {}: {what}", run.id)?;
+                }
+                folded.state
+            }
             // It may be just about to; `verify` tells of it, and `clean` removes it.
             Err(_) if run.never_began() => continue,
             Err(error) => {

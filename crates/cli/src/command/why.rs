@@ -75,7 +75,7 @@ pub(super) fn why(args: &args::Why, context: &Context) -> Result<ExitCode> {
         }
         describe(&mut text, cause, tail(cause).as_deref(), context.paint());
     }
-    if let Some(root) = causes.iter().find(|cause| cause.state == "failed") {
+    if let (Some(root), LogSource::Run(_)) = (causes.iter().find(|cause| cause.state == "failed"), &source) {
         let _ = write!(
             text,
             "\n{}",

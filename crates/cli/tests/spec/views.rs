@@ -149,3 +149,64 @@ fn a_list_tells_how_long_runs_of_older_logs_took() {
     let one = sandbox.omne(&["status", "@last", "--json"]).json();
     assert_eq!((&list[0]["duration_ms"], &one["duration_ms"]), (&8000.into(), &8000.into()), "{list}");
 }
+
+#[test]
+fn every_reader_says_that_it_passes_over_a_torn_line() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: echo a}]").file("damaged-on-purpose", "");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let log = sandbox.log();
+    let whole = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, format!("{whole}{{\"seq\":")).unwrap();
+    for args in [
+        &["status"][..],
+        &["status", "@last"],
+        &["events", "@last"],
+        &["logs", "@last"],
+        &["why", "@last", "a"],
+        &["graph", "@last"],
+        &["diff", "@last", "@last"],
+        &["replay", "@last"],
+        &["export", "@last", "--format", "junit"],
+        &["bundle", "@last", "-o", "b.omne"],
+    ] {
+        let read = sandbox.omne(args);
+        assert!(read.code == 0 && read.stderr.contains("a torn line of 7 bytes"), "{args:?}: {read:?}");
+    }
+}
+
+#[test]
+fn a_bundle_of_a_log_alone_is_no_bundle_with_captures_missing() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: echo a}]");
+    let run = sandbox.omne(&["run", "p"]);
+    std::fs::remove_dir_all(sandbox.path(&format!(".omne/var/runs/{}/nodes", run.run_id()))).unwrap();
+    assert_eq!(sandbox.omne(&["bundle", "@last", "-o", "b.omne"]).code, 0);
+    let verify = sandbox.omne(&["verify", "b.omne"]);
+    assert_eq!(verify.code, 0, "{verify:?}");
+}
+
+#[test]
+fn a_log_that_breaks_a_rule_is_not_bundled_and_not_blamed_on_patterns() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: echo a}]").file("damaged-on-purpose", "");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let log = sandbox.log();
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, text.replace("node.completed", "node.concluded")).unwrap();
+    let bundle = sandbox.omne(&["bundle", "@last", "-o", "b.omne"]);
+    assert!(bundle.code == 5 && bundle.stderr.contains("the log is damaged"), "{bundle:?}");
+}
+
+#[test]
+fn a_pattern_of_types_knows_two_signs() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("nodes: [{id: a, bash: echo a}]");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    let events = |glob: &str| sandbox.omne(&["events", "@last", "--type", glob]);
+    assert_eq!(events("node.?????ed").stdout.lines().count(), 2);
+    assert_eq!(events("node.[sc]*").code, 2);
+    assert_eq!(events("{node,pipe}.*").code, 2);
+    sandbox.file("empty.jsonl", "");
+    assert_eq!(sandbox.omne(&["events", "empty.jsonl"]).code, 5);
+}
