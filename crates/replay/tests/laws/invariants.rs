@@ -3,7 +3,7 @@
 use omne_events::*;
 use omne_replay::{NodePhase, Violation};
 
-use crate::story::{Story, completed, failed, id};
+use crate::story::{Story, answered, asked, completed, failed, id};
 
 const CHAIN: &str = "- {id: a, bash: echo a}\n- {id: b, depends_on: [a], bash: echo b}";
 
@@ -148,28 +148,6 @@ fn iterations_count_up() {
     assert_eq!(story.blurt(iteration(1)), None);
     assert_eq!(story.blurt(iteration(2)), None);
     assert_eq!(story.blurt(iteration(4)), Some(Violation::Iteration { node: id("a"), found: 4, before: 2 }));
-}
-
-fn asked(node: &str) -> GateWaiting {
-    GateWaiting {
-        node_id: id(node),
-        gate: "g".into(),
-        prompt: "ship it?".into(),
-        options: vec!["yes".into(), "no".into()],
-        default: None,
-        usage: None,
-    }
-}
-
-fn answered(node: &str, option: &str) -> GateDecided {
-    GateDecided {
-        node_id: id(node),
-        gate: "g".into(),
-        option: option.into(),
-        approved: option == "yes",
-        by: "ann".into(),
-        comment: None,
-    }
 }
 
 #[test]

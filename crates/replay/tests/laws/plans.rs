@@ -3,7 +3,7 @@
 use omne_events::*;
 use omne_replay::{PlanError, Request, plan};
 
-use crate::story::{Story, completed, failed, id, pipe};
+use crate::story::{Story, answered, asked, completed, failed, id, pipe};
 
 const NODES: &str = "- {id: a, bash: echo a}\n- {id: b, depends_on: [a], bash: ./b}\n- {id: c, depends_on: [b], bash: echo c}\n- {id: s, depends_on: [a], when: '1 > 2', bash: echo s}";
 
@@ -70,28 +70,6 @@ fn a_changed_pipe_reruns_what_changed_and_what_depends_on_it() {
     );
 }
 
-fn asked(node: &str) -> GateWaiting {
-    GateWaiting {
-        node_id: id(node),
-        gate: "g".into(),
-        prompt: "ship it?".into(),
-        options: vec!["yes".into(), "no".into()],
-        default: None,
-        usage: None,
-    }
-}
-
-fn approved(node: &str) -> GateDecided {
-    GateDecided {
-        node_id: id(node),
-        gate: "g".into(),
-        option: "yes".into(),
-        approved: true,
-        by: "ann".into(),
-        comment: None,
-    }
-}
-
 #[test]
 fn what_people_are_asked_about_is_what_the_node_was_then() {
     let nodes = "- {id: a, bash: echo a, gate: g}\n- {id: b, depends_on: [a], bash: echo b, gate: g}";
@@ -113,7 +91,7 @@ fn what_people_are_asked_about_is_what_the_node_was_then() {
     a keep: it completed
     b rerun: `bash` changed
     ");
-    story.say(approved("b"));
+    story.say(answered("b", "yes"));
     insta::assert_snapshot!(plan_with(&story, &pipe(nodes)), @r"
     a keep: it completed
     b continue: it was approved by ann
@@ -134,7 +112,7 @@ fn what_was_approved_still_is_when_something_before_it_failed_meanwhile() {
         .start("b", 1)
         .say(asked("b"))
         .say(PipeParked { waiting: vec![id("b")] });
-    story.say(approved("b"));
+    story.say(answered("b", "yes"));
     let steps = plan(&story.state, &Request::default()).unwrap();
     story.resume(steps).start("a", 2).fail("a", None);
     insta::assert_snapshot!(picture(plan(&story.state, &Request::default()).unwrap()), @r"

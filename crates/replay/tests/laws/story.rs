@@ -153,6 +153,30 @@ pub(crate) fn failed(node: &str, attempt: u32, kind: ErrorKind) -> NodeFailed {
     }
 }
 
+/// People are asked at a gate of the node.
+pub(crate) fn asked(node: &str) -> GateWaiting {
+    GateWaiting {
+        node_id: id(node),
+        gate: "g".into(),
+        prompt: "ship it?".into(),
+        options: vec!["yes".into(), "no".into()],
+        default: None,
+        usage: None,
+    }
+}
+
+/// They say yes or no.
+pub(crate) fn answered(node: &str, option: &str) -> GateDecided {
+    GateDecided {
+        node_id: id(node),
+        gate: "g".into(),
+        option: option.into(),
+        approved: option == "yes",
+        by: "ann".into(),
+        comment: None,
+    }
+}
+
 /// The log in `bytes`, folded.
 pub(crate) fn folded(bytes: &[u8]) -> Folded {
     let mut reader = LogReader::new(bytes, "log".as_ref());
