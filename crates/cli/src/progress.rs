@@ -173,9 +173,12 @@ fn console_width() -> u16 {
 
 impl Observer for Progress {
     fn wrote(&mut self, records: &[Recorded], lines: &[u8], state: &RunState) {
-        if let Some(line) = self.announcement.take() {
-            // A reader that is gone is no reason to stop a run.
-            let _ = self.stdout.print(line.as_bytes());
+        // A reader that is gone is no reason to stop a run.
+        if let Some(line) = self.announcement.take()
+            && let Err(error) = self.stdout.print(line.as_bytes())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            self.warn(&format!("standard output can not be written ({error}): {}", line.trim_end()));
         }
         if self.json
             && let Err(error) = self.stdout.print(lines)

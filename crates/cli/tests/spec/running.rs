@@ -234,6 +234,7 @@ fn a_run_goes_on_when_nobody_reads_what_it_prints() {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let run = sandbox.command(show).stdout(full).output().unwrap();
         assert_eq!(run.status.code(), Some(0), "{show:?}");
+        assert!(String::from_utf8_lossy(&run.stderr).contains("warning: "), "{run:?}");
         assert_eq!(sandbox.states(), "completed: a completed");
     }
 }
