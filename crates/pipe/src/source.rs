@@ -1,6 +1,6 @@
 //! A file's bytes, and the part of them that is looked at: a pipe's YAML, a command's prompt.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use crate::{codes::Code, diagnostic::Diagnostic, tree::Span};
 
@@ -66,6 +66,7 @@ impl Source {
             let help = "a pipe is a text file; is this the right file?";
             return no_text(text.as_bytes(), at, "the file has a NUL byte", help);
         }
+        let text = with_whole_characters(text);
         let whole_text = 0..text.len();
         let mut source = Self { part: whole_text, text, ..nothing };
         if name.ends_with(".md")
@@ -174,6 +175,29 @@ fn line_ends(text: &str) -> impl Iterator<Item = usize> {
     (0..bytes.len()).filter(is_end).map(|at| at + 1)
 }
 
+/// The text with escapes of one character each. JSON writes those beyond the basic plane as two, which YAML does not know;
+/// a file that is a JSON object is read as one.
+fn with_whole_characters(text: String) -> String {
+    static PAIR: LazyLock<regex_lite::Regex> = LazyLock::new(|| {
+        regex_lite::Regex::new(r"(?i)(\\\\)|\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
+            .unwrap_or_else(|error| unreachable!("{error}"))
+    });
+    if !text.trim_start().starts_with('{') || !(text.contains("\\ud") || text.contains("\\uD")) {
+        return text;
+    }
+    let whole = |captures: &regex_lite::Captures<'_>| {
+        let half = |group| u32::from_str_radix(captures.get(group)?.as_str(), 16).ok();
+        match (half(2), half(3)) {
+            (Some(high), Some(low)) => {
+                format!("\\U{:08x}", 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+            }
+            // An escaped backslash: what follows it is no escape.
+            _ => captures[0].to_owned(),
+        }
+    };
+    PAIR.replace_all(&text, whole).into_owned()
+}
+
 /// The number, from 1, of what comes after so many.
 fn after(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1)
@@ -195,6 +219,15 @@ mod tests {
         let source = Source::new("p.md", b"---\nname: x\n---\n# Doc\nname: y\n".to_vec()).unwrap();
         assert_eq!((source.yaml(), source.first_line()), ("name: x\n", 2));
         assert_eq!(source.line(2), Some("name: x"));
+    }
+
+    #[test]
+    fn json_may_write_a_character_as_two_escapes() {
+        let yaml = |text: &str| Source::new("p.json", text.into()).unwrap().yaml().to_owned();
+        assert_eq!(yaml(r#"{"a": "\ud83c\uDF89 \u00e4"}"#), r#"{"a": "\U0001f389 \u00e4"}"#);
+        for same in [r#"{"a": "\\ud83c\\udf89"}"#, r#"{"a": "\ud83c"}"#, r#"a: '\ud83c\udf89'"#] {
+            assert_eq!(yaml(same), same);
+        }
     }
 
     #[test]
