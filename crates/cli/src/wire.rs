@@ -1,6 +1,8 @@
 //! Where the parts come together: the clock, ids, the environment, the volume.
 
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     env,
     ffi::OsString,
     io::{IsTerminal, Read},
@@ -190,8 +192,15 @@ impl Context {
             Ok(source) => {
                 // Settings that are wrong are told by whoever runs it.
                 let limits = Settings::load(&volume.place("omne.toml")).unwrap_or_default().limits;
-                let checked =
-                    check(&source, &VolumeLookup { context: self, volume, most_nodes: limits.nodes });
+                let checked = check(
+                    &source,
+                    &VolumeLookup {
+                        context: self,
+                        volume,
+                        most_nodes: limits.nodes,
+                        commands: RefCell::default(),
+                    },
+                );
                 (source, checked)
             }
             Err(refused) => {
@@ -227,7 +236,12 @@ struct VolumeLookup<'a> {
     context: &'a Context,
     volume: &'a Volume,
     most_nodes: usize,
+    /// Many nodes may name one.
+    commands: RefCell<BTreeMap<String, CommandFound>>,
 }
+
+/// A command; else why it can't be had.
+type CommandFound = std::result::Result<Arc<omne_pipe::Command>, String>;
 
 impl Lookup for VolumeLookup<'_> {
     fn gate(&self, name: &str) -> std::result::Result<(), String> {
@@ -237,9 +251,12 @@ impl Lookup for VolumeLookup<'_> {
     }
 
     fn command(&self, name: &str) -> std::result::Result<Option<Arc<omne_pipe::Command>>, String> {
-        let command = self.volume.command(name)?;
-        let shown = self.context.shown(command.file_name().as_ref());
-        Ok(Some(Arc::new(command.shown_as(shown))))
+        let look = || {
+            let command = self.volume.command(name)?;
+            let shown = self.context.shown(command.file_name().as_ref());
+            Ok(Arc::new(command.shown_as(shown)))
+        };
+        self.commands.borrow_mut().entry(name.to_owned()).or_insert_with(look).clone().map(Some)
     }
 
     fn most_nodes(&self) -> usize {

@@ -66,10 +66,13 @@ impl Placeholders {
     }
 }
 
-/// Whether what is found between the two is a name, and not a part of one. A path may follow a letter: `-I/usr`.
+/// Whether what is found between the two is a name, and not a part of one. A path of many parts may follow a letter, as in
+/// `-I/home/me/project`; one of few may well be the end of another one.
 fn stands_alone(found: &str, before: &str, after: &str) -> bool {
-    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    !after.starts_with(is_part) && (found.starts_with('/') || !before.ends_with(is_part))
+    const MANY: usize = 3;
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let may_follow = found.starts_with('/') && found.matches('/').count() >= MANY;
+    !after.starts_with(is_part) && (may_follow || !before.ends_with(|c| is_part(c) || c == '.'))
 }
 
 #[cfg(test)]
@@ -94,12 +97,15 @@ mod tests {
         let workspace = Workspace { mode: WorkspaceMode::Root, path: "/w".into(), base_commit: None };
         let all = Placeholders::new("p-1", Some(&workspace), Some(&host));
         for (text, stable) in [
-            ("on vm: -I/w/include", "on <host>: -I<workspace>/include"),
-            ("vmlinux in /work of xvm", "vmlinux in /work of xvm"),
+            ("on vm: /w/include", "on <host>: <workspace>/include"),
+            ("vmlinux in /work/w or ./w of xvm", "vmlinux in /work/w or ./w of xvm"),
             ("/w", "<workspace>"),
             ("p-1.log, p-12", "<run>.log, p-12"),
         ] {
             assert_eq!(all.stable(text), stable);
         }
+        let workspace = Workspace { path: "/home/me/w".into(), ..workspace };
+        let all = Placeholders::new("p-1", Some(&workspace), None);
+        assert_eq!(all.stable("-I/home/me/w/include"), "-I<workspace>/include");
     }
 }

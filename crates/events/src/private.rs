@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
@@ -75,11 +75,19 @@ pub fn read_plain(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a file that may be missing. A link that leads nowhere is no missing file: somebody wanted one to be there.
+/// The text of a file that may be missing, or blanked by `/dev/null`. A link that leads nowhere is no missing file:
+/// somebody wanted one to be there.
 ///
 /// # Errors
 /// When it is there, and is no plain file with text or can't be read.
 pub fn read_optional(path: &Path) -> io::Result<Option<String>> {
+    let null = |file: &fs::Metadata| {
+        file.file_type().is_char_device()
+            && Path::new("/dev/null").metadata().is_ok_and(|null| null.rdev() == file.rdev())
+    };
+    if path.metadata().is_ok_and(|file| null(&file)) {
+        return Ok(None);
+    }
     match read_plain(path) {
         Ok(bytes) => {
             let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");

@@ -7,7 +7,7 @@ use omne_events::Digest;
 use smol_str::SmolStr;
 
 use crate::{
-    source::Source,
+    source::{MOST_BYTES, Source},
     template::{Name, Template, TemplateError},
     yaml,
 };
@@ -23,7 +23,7 @@ pub struct Command {
     model: Option<SmolStr>,
     sha256: Digest,
     /// Its file, where its prompt is what is looked at.
-    pub(crate) file: Source,
+    pub(crate) file: Arc<Source>,
     pub(crate) names: Vec<Name>,
 }
 
@@ -43,6 +43,9 @@ impl Command {
     /// # Errors
     /// What is wrong with it, for people.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() > MOST_BYTES {
+            return Err("it is larger than 32 MiB, which no agent takes as its prompt".into());
+        }
         let sha256 = Digest::of(bytes);
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -75,12 +78,13 @@ impl Command {
         }
         let file = Source::command(name.to_owned(), text, body);
         let (template, names) = Template::text(body).map_err(|error| not_a_template(&file, &error))?;
-        Ok(Self { template, allowed_tools, model, sha256, file, names })
+        Ok(Self { template, allowed_tools, model, sha256, file: Arc::new(file), names })
     }
 
     /// The same; its file is shown under another name.
     pub fn shown_as(self, name: String) -> Self {
-        Self { file: self.file.named(name), ..self }
+        let file = Arc::unwrap_or_clone(self.file).named(name);
+        Self { file: Arc::new(file), ..self }
     }
 
     /// Its file's name as given.

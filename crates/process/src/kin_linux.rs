@@ -239,7 +239,7 @@ pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
             poll(&mut fds, Timespec::try_from(wait).ok().as_ref()) == Ok(1)
         };
         dying.retain(|(_, process)| !ended(process, Duration::ZERO));
-        let mut found = Vec::new();
+        let (mut found, mut spares) = (Vec::new(), false);
         for pid in everybody().filter(|pid| !spared.contains(pid)) {
             if dying.iter().any(|(known, _)| *known == pid) {
                 continue;
@@ -262,6 +262,7 @@ pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
                 let is_of_one_that_dies = dying.iter().any(|(one, _)| *one == known.parent);
                 let is_kin = groups.contains(&known.group) || is_of_one_that_dies;
                 let cleans_up = is_of_one_that_dies && !is_first && !kill;
+                spares |= cleans_up && (is_left || is_kin);
                 if cleans_up || !(is_left || is_kin) {
                     others.push((pid, known, is_left));
                     continue;
@@ -282,7 +283,13 @@ pub fn end_marked(mark: &Mark, started: &[Started], grace: Duration) -> usize {
         }
         is_first = false;
         dying.retain(|(_, process)| !ended(process, Duration::ZERO));
-        let Some((_, first)) = dying.first() else { return count };
+        let Some((_, first)) = dying.first() else {
+            if spares {
+                // Who was to clean up has lost whom it did that for.
+                continue;
+            }
+            return count;
+        };
         if kill {
             if Instant::now() > until + Duration::from_secs(5) {
                 return count;

@@ -60,8 +60,10 @@ pub fn plan(state: &RunState, request: &Request<'_>) -> Result<Vec<PlanStep>, Pl
             Some(before) => {
                 let inputs = request.inputs.unwrap_or(state.inputs());
                 let (was, is) = ((&**old, before, state.inputs()), (pipe, node, inputs));
-                let changed = request.pipe.and_then(|_| {
-                    let digest = state.node(before).node_sha256?;
+                let record = state.node(before);
+                // The text of a command is what it is now, also in the pipe of the log.
+                let is_compared = request.pipe.is_some() || record.stands_before_people();
+                let changed = record.node_sha256.filter(|_| is_compared).and_then(|digest| {
                     (identities.of(pipe, inputs, node) != digest).then(|| what_changed(was, is, &steps))
                 });
                 step(state, was, is, changed, &steps)
@@ -111,6 +113,9 @@ fn step(
         }
         NodePhase::Running if answer(record).is_some() => {
             (PlanAction::Continue, answer(record).unwrap_or_default())
+        }
+        NodePhase::Running if changed.is_none() && record.stands_before_people() => {
+            (PlanAction::Continue, how_it_goes_on(record, pipe.node(node)))
         }
         NodePhase::Running => match goes_on(record, pipe.node(node)).filter(|_| changed.is_none()) {
             Some(how) => (PlanAction::Continue, format!("its loop was cut off; {how}")),

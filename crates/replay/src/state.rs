@@ -240,6 +240,16 @@ impl NodeRecord {
         self.goes_on && self.rare.as_deref().is_some_and(at_gate)
     }
 
+    /// Whether it waits for people, or goes on with what they said.
+    pub(crate) fn stands_before_people(&self) -> bool {
+        let is_asked = |gate: &Gate| gate.is_waiting() || gate.decision().is_some();
+        let is_open = matches!(
+            self.phase,
+            NodePhase::Pending | NodePhase::Running | NodePhase::Waiting | NodePhase::Blocked
+        );
+        is_open && self.gate().is_some_and(is_asked)
+    }
+
     /// Why it failed.
     pub fn error(&self) -> Option<&NodeError> {
         self.rare.as_ref()?.error.as_ref()

@@ -16,7 +16,7 @@ use omne_events::{
 use omne_exec::{Funds, LocalExecutor, Places, Recording, Secrets};
 use omne_hooks::{Config, Host as Hooks, Place};
 use omne_pipe::{Body, Node, Pipe, Values, input_variable};
-use omne_process::{BaseEnvironment, Directory, find_program, without_signals};
+use omne_process::{BaseEnvironment, Directory, Interruptible, find_program, without_signals};
 use omne_replay::RunState;
 
 use crate::{
@@ -82,6 +82,8 @@ pub struct Beginning {
     pub(crate) hooks: Config,
     pub(crate) secrets: Option<Arc<Secrets>>,
     pub(crate) recording: Option<Recording>,
+    /// Lets signals end this process until somebody takes care of them.
+    pub(crate) interruptible: Option<Interruptible>,
     /// What people should know.
     pub warnings: Vec<String>,
 }
@@ -158,6 +160,7 @@ pub fn begin(
         hooks,
         secrets,
         recording,
+        interruptible: None,
         log,
         state: RunState::new(),
         first: started.into(),
@@ -196,7 +199,8 @@ fn execute_recorded(
     let hooks = beginning.hooks;
     let secrets = beginning.secrets;
     let (roster, recording, warnings) = (beginning.roster, beginning.recording, beginning.warnings);
-    let recorded = recording.as_ref().map(|recording| recording.placeholders().clone()).unwrap_or_default();
+    let recorded =
+        recording.as_ref().map(|recording| recording.placeholders_of_prompts().clone()).unwrap_or_default();
     let unseen = if hooks.looks_at_tools() { roster.without_tool_hooks(&pipe) } else { Vec::new() };
     for warning in warnings.into_iter().chain(unseen) {
         observer.warn(&warning);
@@ -236,12 +240,9 @@ fn execute_recorded(
     };
     let executor =
         LocalExecutor::new(Arc::clone(&pipe), run.id.clone(), places.clone(), environment, sessions);
-    let mut executor = executor
-        .map_err(failed("cannot take care of child processes"))?
-        .with_funds(funds)
-        .playing(recording)
-        .keeping(secrets.clone())
-        .asking(host);
+    let executor = executor.map_err(failed("cannot take care of child processes"))?;
+    drop(beginning.interruptible);
+    let mut executor = executor.with_funds(funds).playing(recording).keeping(secrets.clone()).asking(host);
     let waker = executor.waker().map_err(failed("cannot make a wake-up"))?;
     let durability = options.settings.durability;
     without_signals(|| {

@@ -106,7 +106,7 @@ fn end_here(
     clock: &dyn Clock,
     ids: Box<dyn IdGen>,
 ) -> Result<Cancelled, RunError> {
-    let left = end_left_overs(run, &state)?;
+    let (left, _interruptible) = end_left_overs(run, &state)?;
     if state.phase() != RunPhase::Running && state.phase() != RunPhase::Parked {
         return Ok(Cancelled::AlreadyOver(state.phase()));
     }

@@ -113,12 +113,12 @@ pub fn take_up(
     Ok(OwnedResumption { resumption: Resumption::new(volume, run, state, from, pipe)?, log })
 }
 
-/// Ends what the dead runner of a run left; how many there were. A signal ends this process meanwhile, and whoever comes
-/// next ends the rest.
-pub(crate) fn end_left_overs(run: &RunDir, state: &RunState) -> Result<usize, RunError> {
+/// Ends what the dead runner of a run left; how many there were. A signal ends this process meanwhile and as long as what is
+/// returned lives, and whoever comes next ends the rest.
+pub(crate) fn end_left_overs(run: &RunDir, state: &RunState) -> Result<(usize, Interruptible), RunError> {
     let refused = |error| RunError::System("cannot take care of signals".into(), Some(error));
-    let _interruptible = Interruptible::new().map_err(refused)?;
-    Ok(end_marked(&run_mark(&run.id), &processes(state), GRACE))
+    let interruptible = Interruptible::new().map_err(refused)?;
+    Ok((end_marked(&run_mark(&run.id), &processes(state), GRACE), interruptible))
 }
 
 /// The processes that a log tells of and whose end it does not tell; on another machine their numbers are others'.
@@ -247,7 +247,7 @@ impl OwnedResumption {
         secrets::check_sight(secrets.as_deref(), changed.then_some(&*pipe), &none, &volume)?;
         let mut warnings = roster.warnings(&pipe);
         warnings.extend(few_files);
-        let left = end_left_overs(&run, &state)?;
+        let (left, interruptible) = end_left_overs(&run, &state)?;
         if left > 0 {
             warnings.push(format!("ended {left} process(es) that an earlier runner had left"));
         }
@@ -287,6 +287,7 @@ impl OwnedResumption {
             hooks,
             secrets,
             recording: None,
+            interruptible: Some(interruptible),
             warnings,
         })
     }

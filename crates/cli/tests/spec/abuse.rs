@@ -326,5 +326,9 @@ fn settings_behind_a_link_that_leads_nowhere_are_not_none() {
         let run = sandbox.omne(&["run", "p"]);
         assert!(run.code == 2 && run.stderr.contains("a link that leads nowhere"), "{run:?}");
         assert!(!sandbox.path("ran").exists());
+        // Blanked on purpose.
+        std::fs::remove_file(sandbox.path(&format!(".omne/{name}"))).unwrap();
+        std::os::unix::fs::symlink("/dev/null", sandbox.path(&format!(".omne/{name}"))).unwrap();
+        assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
     }
 }

@@ -257,6 +257,23 @@ fn a_gate_that_a_played_node_has_now_is_not_passed_by_another_one() {
 }
 
 #[test]
+fn an_agent_that_comes_to_its_gate_only_now_does_not_pass_it_unseen() {
+    let sandbox = Sandbox::new();
+    let pipe = |until: &str| {
+        sandbox.pipe(&format!(
+            "nodes: [{{id: a, gate: ok, loop: {{prompt: go, until: {until}, max_iterations: 1}}}}]"
+        ));
+    };
+    pipe("DONE");
+    sandbox.gate("ok", "exit 1").agent("a", "init\nsay ALMOST\nresult");
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    assert_eq!(sandbox.omne(&["test", "--record", "@last"]).code, 0);
+    pipe("ALMOST");
+    let test = sandbox.omne(&["test"]);
+    assert!(test.stdout.contains("the recording does not tell what the gate `ok` says"), "{test:?}");
+}
+
+#[test]
 fn what_was_edited_in_a_recorded_capture_is_seen() {
     let sandbox = Sandbox::new();
     sandbox.pipe("nodes: [{id: a, bash: echo a}, {id: b, prompt: x}]").agent("b", "init\nsay fine\nresult");

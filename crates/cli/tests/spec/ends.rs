@@ -108,6 +108,33 @@ fn a_signal_ends_a_resume_that_waits_for_what_a_dead_runner_left() {
 }
 
 #[test]
+fn a_signal_ends_a_resume_that_makes_its_worktree_anew() {
+    let sandbox = Sandbox::new();
+    sandbox.file("f", "").pipe("nodes: [{id: a, bash: exit 1}]");
+    sandbox.git(&["init"]).git(&["add", "f"]).git(&["commit", "-m", "x"]);
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 1);
+    std::fs::remove_dir_all(sandbox.path(".omne/wt")).unwrap();
+    let real = String::from_utf8(
+        std::process::Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout,
+    );
+    let (root, real) = (sandbox.root().display().to_string(), real.unwrap());
+    sandbox.executable(
+        "bin/git",
+        format!(
+            "#!/bin/sh\ncase \"$*\" in 'worktree add'*) touch {root}/adding; until test -e {root}/go || ! test -e {root}/.omne; do sleep 0.01; done;; esac\nexec {} \"$@\"\n",
+            real.trim()
+        ),
+    );
+    let path = format!("{root}/bin:{}", std::env::var("PATH").unwrap());
+    let resume = sandbox.command(&["resume", "@last"]).env("PATH", path).spawn().unwrap();
+    sandbox.wait_for("adding");
+    sandbox.signal(&resume, Signal::TERM);
+    assert_eq!(resume.wait_with_output().unwrap().status.code(), Some(143));
+    sandbox.file("go", "");
+    assert!(sandbox.events(&["pipe.resumed"]).is_empty());
+}
+
+#[test]
 fn two_runners_never_share_a_run() {
     let sandbox = Sandbox::new();
     sandbox.pipe(STUBBORN);

@@ -44,6 +44,7 @@ pub struct Recording {
     attempts: HashMap<NodeId, Vec<Played>>,
     open: HashMap<NodeId, Open>,
     placeholders: Placeholders,
+    of_prompts: Placeholders,
 }
 
 /// An attempt that ended by itself. What a resume went on with is one with what came before.
@@ -78,7 +79,8 @@ impl Recording {
     /// Nothing known yet; `nodes` is the directory of the recorded files.
     pub fn new(nodes: PathBuf, bash: Bash) -> Self {
         let (attempts, open) = Default::default();
-        Self { nodes, bash, attempts, open, placeholders: Placeholders::default() }
+        let (placeholders, of_prompts) = Default::default();
+        Self { nodes, bash, attempts, open, placeholders, of_prompts }
     }
 
     /// Takes the next event of the recorded run.
@@ -88,6 +90,7 @@ impl Recording {
             Event::PipeStarted(started) => {
                 let run = record.run.as_str();
                 self.placeholders = Placeholders::new(run, started.workspace.as_ref(), started.host.as_ref());
+                self.of_prompts = Placeholders::new(run, started.workspace.as_ref(), None);
             }
             Event::PipeResumed(resumed) => {
                 // What a resume runs again did not happen, for what comes after.
@@ -156,6 +159,11 @@ impl Recording {
     /// The id and the places of the recorded run, which stand in texts of the one that plays it.
     pub fn placeholders(&self) -> &Placeholders {
         &self.placeholders
+    }
+
+    /// The same without the host: its name may be a word of any prompt.
+    pub fn placeholders_of_prompts(&self) -> &Placeholders {
+        &self.of_prompts
     }
 
     /// Whether a bash node is played.

@@ -21,7 +21,7 @@ impl LocalExecutor {
         let events = recording.events(id, attempt.number);
         let events = events.ok_or_else(|| not_recorded(attempt.number))?;
         let gate = pipe.node(attempt.node).gate().map(|gate| gate.as_str());
-        gate_is_recorded(gate, events)?;
+        gate_is_recorded(gate, events, EndedAt::Recorded)?;
         let copy = |ending: &str| {
             let name = format!("{id}.{ending}");
             recording.copy(&name, &self.nodes).map_err(|error| Failure::capture(&error))
@@ -60,7 +60,11 @@ impl LocalExecutor {
         let id = &self.pipe.node(active.node).id;
         let events = self.recording.as_ref().and_then(|recording| recording.events(id, active.number));
         let events = events.ok_or_else(|| not_recorded(active.number))?;
-        gate_is_recorded(self.pipe.node(active.node).gate().map(|gate| gate.as_str()), events)?;
+        gate_is_recorded(
+            self.pipe.node(active.node).gate().map(|gate| gate.as_str()),
+            events,
+            EndedAt::Gate,
+        )?;
         for event in events {
             match event {
                 Event::GatePassed(_) => emitted.push(Emitted::Event(event.clone())),
@@ -133,8 +137,17 @@ impl LocalExecutor {
     }
 }
 
+/// How far a played node comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EndedAt {
+    /// As far as it came when it was recorded.
+    Recorded,
+    /// To its gate: what an agent said is judged anew.
+    Gate,
+}
+
 /// Whether what was recorded tells of the node's gate as it is now.
-fn gate_is_recorded(gate: Option<&str>, events: &[Event]) -> Result<(), Failure> {
+fn gate_is_recorded(gate: Option<&str>, events: &[Event], ended_at: EndedAt) -> Result<(), Failure> {
     let passed = events.iter().find_map(|event| match event {
         Event::GatePassed(passed) => Some(passed.gate.as_str()),
         _ => None,
@@ -144,8 +157,9 @@ fn gate_is_recorded(gate: Option<&str>, events: &[Event]) -> Result<(), Failure>
             if matches!(failed.error.kind, ErrorKind::GateFailed | ErrorKind::GateTimeout))
     });
     let completed = events.iter().any(|event| matches!(event, Event::NodeCompleted(_)));
+    let comes_to_it = completed || ended_at == EndedAt::Gate && !failed_at_it;
     match (gate, passed) {
-        (Some(gate), passed) if completed && passed != Some(gate) => Err(Failure::new(
+        (Some(gate), passed) if comes_to_it && passed != Some(gate) => Err(Failure::new(
             ErrorKind::HostMissing,
             format!("the recording does not tell what the gate `{gate}` says; record the run again"),
         )),

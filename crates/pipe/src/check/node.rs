@@ -402,12 +402,11 @@ fn by_name(
     let look = |name: &str| {
         let Some(command) = lookup.command(name)? else { return Ok(()) };
         command.knows_its_words().map_err(|why| format!("mend `{}`: {why}", command.file.name()))?;
-        let file = Arc::new(command.file.clone());
         used.extend(command.names.iter().map(|name| Use {
             name: name.clone(),
-            at: file.begins(),
+            at: command.file.begins(),
             scope,
-            file: Some(file.clone()),
+            file: Some(Arc::clone(&command.file)),
         }));
         Ok(())
     };

@@ -306,6 +306,14 @@ fn the_place_of_a_fault_is_not_that_of_the_same_word_before_it() {
 }
 
 #[test]
+fn an_unknown_filter_is_found_in_its_own_line() {
+    let text = "name: p\nversion: 1\nnodes:\n- id: a\n  prompt: |\n    Turn this upcase please. {# is upcase\n    now #}\n    {{ run.id | upcase }}\n";
+    let checked = check(&Source::new("p.yaml", text.into()).unwrap(), &NoLookup);
+    let [fault] = checked.diagnostics.as_slice() else { panic!("{:?}", checked.diagnostics) };
+    assert_eq!((fault.code, fault.at.unwrap().line), (Code::TemplateSyntax, 8));
+}
+
+#[test]
 fn every_fault_of_a_retry_is_told_at_once() {
     let text = "name: p\nversion: 1\nnodes: [{id: a, bash: echo, retry: {max: 1000000, backoff: 0.1, delay: 5parsecs, max_delay: x}}]";
     let checked = check(&Source::new("p.yaml", text.into()).unwrap(), &NoLookup);

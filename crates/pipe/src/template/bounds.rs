@@ -63,14 +63,17 @@ pub(super) fn expression(expression: &str) -> Result<(), TemplateError> {
     Ok(())
 }
 
-/// The text without comments, and without what is to stay as it is.
+/// The text with blanks for comments and for what is to stay as it is: all else stands where it stood.
 pub(super) fn without_raw(source: &str) -> Cow<'_, str> {
     static PATTERN: LazyLock<regex_lite::Regex> = LazyLock::new(|| {
         regex_lite::Regex::new(r"(?s)\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}")
             .unwrap_or_else(|error| unreachable!("{error}"))
     });
     match source.contains("{#") || source.contains("raw") {
-        true => PATTERN.replace_all(source, " "),
+        true => PATTERN.replace_all(source, |captures: &regex_lite::Captures<'_>| {
+            let blank = |byte: u8| if byte == b'\n' { '\n' } else { ' ' };
+            captures[0].bytes().map(blank).collect::<String>()
+        }),
         false => Cow::Borrowed(source),
     }
 }

@@ -15,14 +15,12 @@ pub(super) fn text(source: &str) -> Result<(), TemplateError> {
     if !source.contains('|') && !source.contains(" is ") && !source.contains("filter") {
         return Ok(());
     }
-    bounds::insides(&bounds::without_raw(source)).try_for_each(expression).map_err(|unknown| {
-        // Where a filter or a test may stand; the same word may be part of the text.
-        let is_one = |at: usize| {
-            let before = source[..at].trim_end();
-            before.ends_with('|') || ["is", "not", "filter"].iter().any(|word| before.ends_with(word))
-        };
-        let at = source.match_indices(unknown.word).map(|(at, _)| at).find(|at| is_one(*at));
-        TemplateError { line: at.map(|at| source[..at].matches('\n').count() + 1), ..unknown.error }
+    let templated = bounds::without_raw(source);
+    bounds::insides(&templated).try_for_each(expression).map_err(|unknown| {
+        // It is a part of that text, in which everything stands where it stands in the source.
+        let at = unknown.word.as_ptr().addr().saturating_sub(templated.as_ptr().addr());
+        let line = templated.get(..at).map(|before| before.matches('\n').count() + 1);
+        TemplateError { line, ..unknown.error }
     })
 }
 

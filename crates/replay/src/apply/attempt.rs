@@ -133,7 +133,10 @@ impl RunState {
             rare.round_open = false;
             rare.unapproved = rare.gate.as_ref().filter(|_| goes_on).and_then(Gate::unapproved);
             (rare.error, rare.message, rare.signal, rare.reason) = (None, None, None, None);
-            (rare.outputs, rare.output_path, rare.gate) = (None, None, None);
+            (rare.outputs, rare.output_path) = (None, None);
+            if !goes_on {
+                rare.gate = None;
+            }
             rare.denied_tools.clear();
         }
         if let Some(why) = why {

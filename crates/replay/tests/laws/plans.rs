@@ -103,6 +103,25 @@ fn what_people_are_asked_about_is_what_the_node_was_then() {
 }
 
 #[test]
+fn an_answer_outlives_the_attempt_that_was_to_go_on_with_it() {
+    for (option, word) in [("yes", "approved"), ("no", "rejected")] {
+        let mut story = Story::of("- {id: a, bash: echo a, gate: g}");
+        story.start("a", 1).say(asked("a")).say(PipeParked { waiting: vec![id("a")] });
+        story.say(answered("a", option));
+        let steps = plan(&story.state, &Request::default()).unwrap();
+        story.resume(steps).start("a", 2);
+        let steps = plan(&story.state, &Request::default()).unwrap();
+        assert_eq!(picture(steps), format!("a continue: it was {word} by ann\n"));
+    }
+    let mut story = Story::of("- {id: a, bash: echo a, gate: g}");
+    story.start("a", 1).say(asked("a")).say(PipeParked { waiting: vec![id("a")] });
+    let steps = plan(&story.state, &Request::default()).unwrap();
+    story.resume(steps).start("a", 2);
+    let steps = plan(&story.state, &Request::default()).unwrap();
+    assert_eq!(picture(steps), "a continue: it has not gone on yet; it stands at its gate\n");
+}
+
+#[test]
 fn what_was_approved_still_is_when_something_before_it_failed_meanwhile() {
     let mut story =
         Story::of("- {id: a, bash: echo a, always: true}\n- {id: b, depends_on: [a], bash: echo b, gate: g}");

@@ -121,7 +121,7 @@ impl Run<'_> {
     fn prompted(&self, prompt: &str) -> Prompted {
         let run = self.state.run().map_or("", |run| run.as_str());
         let mut placeholders = self.recorded.clone();
-        placeholders.extend(&Placeholders::new(run, self.state.workspace(), self.state.host()));
+        placeholders.extend(&Placeholders::new(run, self.state.workspace(), None));
         let stable = match placeholders.stable(prompt) {
             Cow::Borrowed(_) => None,
             Cow::Owned(stable) => Some(Digest::of(stable)),
