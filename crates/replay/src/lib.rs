@@ -5,6 +5,7 @@
 
 mod apply;
 mod fold;
+mod gate;
 mod resume;
 mod snapshot;
 mod state;
@@ -13,8 +14,9 @@ mod view;
 
 pub use apply::Violation;
 pub use fold::{FoldError, Folded, fold};
+pub use gate::Gate;
 pub use resume::{PlanError, Request, plan};
 pub use snapshot::Snapshot;
-pub use state::{Gate, NodePhase, NodeRecord, NodeRecordRare, RunPhase, RunState};
+pub use state::{NodePhase, NodeRecord, NodeRecordRare, RunPhase, RunState};
 pub use verify::{Finding, Report, Terms, verify};
 pub use view::{NodeView, RunView};

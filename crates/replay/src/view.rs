@@ -5,7 +5,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
-use crate::state::{Gate, NodePhase, NodeRecord, RunState};
+use crate::{
+    gate::Gate,
+    state::{NodePhase, NodeRecord, RunState},
+};
 
 /// A run.
 #[derive(Debug, Serialize)]

@@ -8,7 +8,10 @@ use omne_events::{
 use smol_str::SmolStr;
 
 use super::Violation;
-use crate::state::{Gate, NodePhase, RunState};
+use crate::{
+    gate::Gate,
+    state::{NodePhase, RunState},
+};
 
 /// What a `node.started` says.
 pub(super) struct Started<'a> {
@@ -131,7 +134,7 @@ impl RunState {
                 rare.iteration = None;
             }
             rare.round_open = false;
-            rare.unapproved = rare.gate.as_ref().filter(|_| goes_on).and_then(Gate::unapproved);
+            rare.unapproved = None;
             (rare.error, rare.message, rare.signal, rare.reason) = (None, None, None, None);
             (rare.outputs, rare.output_path) = (None, None);
             if !goes_on {

@@ -3,7 +3,10 @@
 use omne_events::{GateDecided, GateMethod, GatePassed, GateWaiting, Timestamp};
 
 use super::Violation;
-use crate::state::{Gate, NodePhase, RunState, Unapproved};
+use crate::{
+    gate::{Gate, Unapproved},
+    state::{NodePhase, RunState},
+};
 
 impl RunState {
     pub(super) fn gate_passed(&mut self, passed: &GatePassed) -> Result<(), Violation> {
