@@ -28,6 +28,9 @@ pub struct Gate {
     /// Since when it waits.
     #[serde(skip)]
     pub since: Option<Timestamp>,
+    /// Whether it was people who let the node pass.
+    #[serde(skip)]
+    pub by_people: bool,
 }
 
 impl Gate {
@@ -35,6 +38,7 @@ impl Gate {
     pub fn decision(&self) -> Option<bool> {
         match self.state {
             "approved" => Some(true),
+            "passed" if self.by_people => Some(true),
             "rejected" => Some(false),
             _ => None,
         }

@@ -358,6 +358,7 @@ mod tests {
                 by: None,
                 comment: None,
                 since: None,
+                by_people: false,
             };
             let decided = super::expired(&NodeId::new("a").unwrap(), &gate);
             (decided.option, decided.approved)

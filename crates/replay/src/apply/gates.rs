@@ -11,20 +11,23 @@ use crate::{
 impl RunState {
     pub(super) fn gate_passed(&mut self, passed: &GatePassed) -> Result<(), Violation> {
         let place = self.place(&passed.node_id)?;
+        let by_people = passed.method == GateMethod::HumanCli;
+        let before = self.nodes[place].gate();
+        let by = passed.by.clone().or_else(|| before.filter(|_| by_people).and_then(|gate| gate.by.clone()));
         let gate = Gate {
             gate: passed.gate.clone(),
             state: "passed",
             prompt: None,
             options: Vec::new(),
             default: None,
-            by: passed.by.clone(),
+            by,
             comment: passed.comment.clone(),
             since: None,
+            by_people,
         };
         let rare = self.nodes[place].rare();
         let unapproved = rare.gate.as_ref().and_then(Gate::unapproved).or(rare.unapproved);
         // Who passes it by hand has answered, but nobody passes it against an answer.
-        let by_people = passed.method == GateMethod::HumanCli;
         rare.unapproved = unapproved.filter(|it| !by_people || *it == Unapproved::Rejected);
         rare.gate = Some(gate);
         Ok(())
@@ -48,6 +51,7 @@ impl RunState {
             by: None,
             comment: None,
             since: Some(at),
+            by_people: false,
         });
         Ok(())
     }
@@ -77,6 +81,7 @@ impl RunState {
             by: Some(decided.by.clone()),
             comment: decided.comment.clone(),
             since: None,
+            by_people: true,
         });
         Ok(())
     }

@@ -39,6 +39,8 @@ struct Record {
     /// Attempts before the present go.
     before: u32,
     gate: String,
+    /// The gate at which people answered, and whether with yes, until the node ended or is made anew.
+    answer: Option<(String, bool)>,
 }
 
 /// What the log has told.
@@ -53,7 +55,8 @@ pub(super) struct Judge {
 
 impl Judge {
     pub(super) fn new(pipe: &Arc<Pipe>, jobs: usize) -> Self {
-        let record = |_| Record { stand: Stand::Open, attempt: 0, before: 0, gate: String::new() };
+        let record =
+            |_| Record { stand: Stand::Open, attempt: 0, before: 0, gate: String::new(), answer: None };
         let nodes = pipe.nodes().iter().map(record).collect();
         let (pipe, decoder) = (Arc::clone(pipe), Decoder::new());
         Self { pipe, jobs, decoder, nodes, has_begun: false, has_ended: false }
@@ -97,6 +100,12 @@ impl Judge {
                     }
                     record.stand = Stand::Open;
                     record.before = record.attempt;
+                    if step.action != PlanAction::Continue {
+                        if record.answer.is_some() {
+                            return Err("what people answered about is not made anew");
+                        }
+                        record.gate.clear();
+                    }
                 }
             }
             Event::PipeCompleted(_) => {
@@ -144,6 +153,9 @@ impl Judge {
             }
             Event::GateWaiting(waiting) => {
                 let record = self.running(&waiting.node_id)?;
+                if record.answer.as_ref().is_some_and(|(gate, _)| *gate == *waiting.gate) {
+                    return Err("people are asked once");
+                }
                 record.stand = Stand::Asks;
                 record.gate = waiting.gate.to_string();
             }
@@ -153,11 +165,13 @@ impl Judge {
                 if record.stand == Stand::Open && decided.by == "ask_timeout" && record.gate == *decided.gate
                 {
                     // It had asked before the resume, too long ago.
+                    record.answer = Some((decided.gate.to_string(), decided.approved));
                     return Ok(());
                 }
                 if record.stand != Stand::Asks {
                     return Err("people answer what was asked");
                 }
+                record.answer = Some((decided.gate.to_string(), decided.approved));
                 record.stand = if self.has_ended { Stand::Answered } else { Stand::Runs };
             }
             Event::NodeSpawned(event) => drop(self.running(&event.node_id)?),
@@ -206,6 +220,9 @@ impl Judge {
         // One that asks people ends so when the run is cancelled.
         if !matches!(record.stand, Stand::Runs | Stand::Asks) || record.attempt != attempt {
             return Err("what ends was running");
+        }
+        if matches!(record.answer.take(), Some((_, false))) && matches!(stand, Stand::Completed(..)) {
+            return Err("a no is a no");
         }
         record.stand = stand;
         Ok(())
