@@ -95,7 +95,7 @@ pub(crate) enum Command {
     /// Print completions for a shell
     Completions(Completions),
     /// Print the manual page
-    Man,
+    Man(Man),
     /// What agents call before and after they use a tool
     #[command(hide = true)]
     ToolHook,
@@ -318,6 +318,13 @@ pub(crate) enum SchemaOf {
     Event,
     /// What hooks are asked and answer
     Hooks,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The command whose page it is (default: that of omne itself)
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
 }
 
 #[derive(Debug, Args)]

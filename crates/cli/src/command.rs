@@ -61,7 +61,7 @@ pub(crate) fn execute(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Explain(args) => info::explain(&args, context),
         Command::Schema(args) => info::schema(&args),
         Command::Completions(args) => info::completions(&args),
-        Command::Man => info::man(),
+        Command::Man(args) => info::man(&args),
         Command::ToolHook => hooks::tool(),
     }
 }

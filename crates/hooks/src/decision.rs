@@ -54,7 +54,7 @@ pub enum DecodeError {
     #[error("`{0}` is no action; there are allow, modify, deny, ask_user")]
     UnknownAction(String),
     /// Something has to be there.
-    #[error("`{action}` needs `{field}`")]
+    #[error("{action} needs `{field}`")]
     Missing {
         /// The action.
         action: &'static str,
@@ -116,7 +116,7 @@ pub fn parse(reply: &[u8], event: HookEvent, id: Option<&str>) -> Result<Decisio
         "modify" => match fields.get("delta") {
             Some(Value::Object(delta)) => check_delta(delta, event).map(|()| Decision::Modify(delta.clone())),
             Some(_) => Err(DecodeError::Wrong { field: "delta".into(), why: "has to be an object" }),
-            None => Err(DecodeError::Missing { action: "modify", field: "delta" }),
+            None => Err(DecodeError::Missing { action: "`modify`", field: "delta" }),
         },
         "deny" => {
             let code = match fields.get("code") {
@@ -126,12 +126,12 @@ pub fn parse(reply: &[u8], event: HookEvent, id: Option<&str>) -> Result<Decisio
                     .and_then(|code| u32::try_from(code).ok())
                     .ok_or(DecodeError::Wrong { field: "code".into(), why: "has to be a whole number" })?,
             };
-            let reason = text("reason")?.ok_or(DecodeError::Missing { action: "deny", field: "reason" })?;
+            let reason = text("reason")?.ok_or(DecodeError::Missing { action: "`deny`", field: "reason" })?;
             Ok(Decision::Deny { reason: beginning(&reason, MOST_TEXT).to_owned(), code })
         }
         "ask_user" => {
             let prompt =
-                text("prompt")?.ok_or(DecodeError::Missing { action: "ask_user", field: "prompt" })?;
+                text("prompt")?.ok_or(DecodeError::Missing { action: "`ask_user`", field: "prompt" })?;
             let options = match fields.get("options") {
                 None | Some(Value::Null) => approve_or_reject(),
                 Some(options) => texts(options)

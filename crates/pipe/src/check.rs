@@ -314,7 +314,7 @@ fn assemble(
     let jobs = fields.integer("jobs", 1..=100_000, Code::OutOfRange, faults);
     let timeout = fields.duration("timeout", faults);
     let env = node::environment(&fields, faults);
-    let inputs = inputs::declarations(&fields, faults);
+    let inputs = inputs::declarations(&fields, source, faults);
     if nodes.is_empty() {
         no_nodes(&fields, faults);
         return None;

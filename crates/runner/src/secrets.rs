@@ -71,7 +71,7 @@ pub enum SecretSource {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with `env`, `file` or `command`")]
 struct RawSource {
     env: Option<String>,
     file: Option<PathBuf>,

@@ -20,6 +20,7 @@ use crate::secrets::{self, SecretName, SecretSource};
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Most nodes at once.
+    #[serde(default, deserialize_with = "jobs")]
     pub jobs: Option<NonZeroU32>,
     /// How soon events survive a power cut.
     #[serde(default, deserialize_with = "durability")]
@@ -85,6 +86,15 @@ pub enum SettingsError {
         /// Where and how.
         source: Box<toml::de::Error>,
     },
+}
+
+fn jobs<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU32>, D::Error> {
+    /// As many as `--jobs` and pipes may ask for.
+    const MOST: u32 = 100_000;
+    let jobs = i64::deserialize(deserializer)?;
+    let fits = u32::try_from(jobs).ok().and_then(NonZeroU32::new).filter(|jobs| jobs.get() <= MOST);
+    let wrong = || serde::de::Error::custom(format!("{jobs} is not between 1 and {MOST}"));
+    fits.map(Some).ok_or_else(wrong)
 }
 
 impl Settings {

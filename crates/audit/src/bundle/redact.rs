@@ -17,7 +17,7 @@ use super::{BundleError, RedactedEvent, Redactions, Scratch, check};
 /// What stands for something that was removed.
 const MARK: &str = "***";
 /// Fields that the log is made of: they hold names, numbers and words with a meaning, not texts of people.
-const STRUCTURE: [&str; 23] = [
+const STRUCTURE: [&str; 26] = [
     "seq",
     "type",
     "id",
@@ -41,6 +41,24 @@ const STRUCTURE: [&str; 23] = [
     "method",
     "tool_use_id",
     "definition_sha256",
+    "agent",
+    "gate",
+    "mode",
+];
+/// The same in a definition: names of files, words and numbers.
+const IN_DEFINITION: [&str; 12] = [
+    "name",
+    "workspace",
+    "timeout",
+    "idle_timeout",
+    "delay",
+    "max_delay",
+    "on",
+    "until",
+    "command",
+    "pattern",
+    "values",
+    "secrets",
 ];
 
 /// Patterns of what is to be removed.
@@ -84,7 +102,7 @@ impl Redactor {
     }
 
     /// Cleans all texts in `value` but for those under structural keys; how often something was found.
-    fn clean_value(&self, value: &mut Value) -> u64 {
+    fn clean_value(&self, value: &mut Value, place: Place) -> u64 {
         match value {
             Value::String(text) => match self.clean(text) {
                 Some((clean, count)) => {
@@ -93,13 +111,40 @@ impl Redactor {
                 }
                 None => 0,
             },
-            Value::Array(items) => items.iter_mut().map(|item| self.clean_value(item)).sum(),
+            Value::Array(items) => items.iter_mut().map(|item| self.clean_value(item, place)).sum(),
             Value::Object(fields) => fields
                 .iter_mut()
-                .filter(|(key, _)| !STRUCTURE.contains(&key.as_str()))
-                .map(|(_, value)| self.clean_value(value))
+                .filter(|(key, _)| !place.is_structure(key))
+                .map(|(key, value)| self.clean_value(value, place.below(key)))
                 .sum(),
             Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+    }
+}
+
+/// Where in an event a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Event,
+    Definition,
+    /// Under a key that the author of the pipe chose: nothing there has a fixed meaning.
+    Chosen,
+}
+
+impl Place {
+    fn is_structure(self, key: &str) -> bool {
+        match self {
+            Place::Event => STRUCTURE.contains(&key),
+            Place::Definition => STRUCTURE.contains(&key) || IN_DEFINITION.contains(&key),
+            Place::Chosen => false,
+        }
+    }
+
+    fn below(self, key: &str) -> Self {
+        match (self, key) {
+            (Place::Event, "definition") => Place::Definition,
+            (Place::Definition, "env") | (Place::Event, "outputs") => Place::Chosen,
+            (place, _) => place,
         }
     }
 }
@@ -149,7 +194,7 @@ pub(super) fn log(
 /// An event without what is to be removed; `None` when there is nothing in it.
 fn event(line: &[u8], redactor: &Redactor) -> Option<(Vec<u8>, u64)> {
     let mut value: Value = serde_json::from_slice(line).ok()?;
-    let count = redactor.clean_value(&mut value);
+    let count = redactor.clean_value(&mut value, Place::Event);
     if count == 0 {
         return None;
     }

@@ -50,9 +50,21 @@ pub(super) fn completions(args: &args::Completions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn man() -> Result<ExitCode> {
+pub(super) fn man(args: &args::Man) -> Result<ExitCode> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
+    let mut whole = Arguments::command();
+    whole.build();
+    let of = match args.command.as_deref() {
+        None => whole,
+        Some(name) => {
+            let found = whole.find_subcommand(name).filter(|found| !found.is_hide_set()).cloned();
+            found.ok_or_else(|| {
+                Failure::message(Exit::Input, format!("there is no command `{name}`"))
+                    .help("`omne --help` lists the commands")
+            })?
+        }
+    };
+    clap_mangen::Man::new(of).render(&mut page)?;
     std::io::stdout().lock().write_all(&page)?;
     Ok(ExitCode::SUCCESS)
 }

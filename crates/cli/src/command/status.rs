@@ -1,6 +1,7 @@
 //! `status`: one run, or the list of runs; once, or whenever it changes.
 
 use std::{
+    fmt::Write as _,
     io::{IsTerminal as _, Write},
     process::ExitCode,
     thread::sleep,
@@ -137,7 +138,14 @@ fn list(args: &args::Status, context: &Context) -> Result<Seen> {
             Err(error) => {
                 // One bad log must not hide the others.
                 let warning = context.paint_errors().yellow("warning");
-                let error = format!("{:#}", anyhow::Error::from(error));
+                let mut told = error.to_string();
+                for cause in anyhow::Error::from(error).chain().skip(1).map(ToString::to_string) {
+                    // Some tell their cause themselves.
+                    if !told.ends_with(&cause) {
+                        let _ = write!(told, ": {cause}");
+                    }
+                }
+                let error = format!("the log is damaged: {told}");
                 writeln!(stderr, "{warning}: {}: {}", run.id, render::visible(&error))?;
                 continue;
             }

@@ -460,6 +460,25 @@ fn a_pattern_that_would_break_the_log_is_refused() {
 }
 
 #[test]
+fn names_and_words_of_a_pipe_are_not_redacted_and_its_defaults_may_be() {
+    let sandbox = Sandbox::new();
+    sandbox.gate("review", "true").pipe(
+        "workspace: root\ndescription: about root\ninputs: {tok: {pattern: '^tk-[0-9]+$', default: tk-123}}\nnodes: [{id: a, bash: 'echo \"$OMNE_INPUT_TOK\"', timeout: 7m, gate: review, retry: {max: 1, on: [crash]}, env: {name: tk-9}}]",
+    );
+    assert_eq!(sandbox.omne(&["run", "p"]).code, 0);
+    for (pattern, in_events) in [("tk-[0-9]+", true), ("root", true), ("review", false), ("7m|crash", false)]
+    {
+        let bundle = sandbox.omne(&["bundle", "@last", "-o", "b.omne", "--redact", pattern, "--json"]);
+        assert_eq!(bundle.code, 0, "{pattern}: {bundle:?}");
+        let removed = bundle.json()["redactions"]["events"].as_array().unwrap().len();
+        assert_eq!(removed > 0, in_events, "{pattern}: {bundle:?}");
+        assert_eq!(sandbox.omne(&["verify", "b.omne"]).code, 0, "{pattern}");
+        let log = sandbox.omne(&["events", "b.omne", "--json"]).stdout;
+        assert!(!log.contains("tk-1") && !log.contains("tk-9") || pattern != "tk-[0-9]+", "{log}");
+    }
+}
+
+#[test]
 fn what_an_agent_tells_of_itself_may_be_too_much_for_the_index() {
     let sandbox = Sandbox::new();
     let result = r#"{"type":"result","subtype":"success","is_error":false,"num_turns":1e30,"result":"x","total_cost_usd":1e308,"duration_ms":1e300,"usage":{"input_tokens":1e30,"output_tokens":18446744073709551615}}"#;

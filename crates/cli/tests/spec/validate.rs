@@ -74,7 +74,17 @@ fn schemas_completions_and_the_manual_are_printed() {
         assert!(sandbox.omne(&["schema", what]).json()["$schema"].is_string());
     }
     assert!(sandbox.omne(&["completions", "bash"]).stdout.contains("_omne"));
-    assert!(sandbox.omne(&["man"]).stdout.contains(".TH omne"));
+    let man = sandbox.omne(&["man"]).stdout;
+    assert!(man.contains(".TH omne"));
+    // Every page that it refers to can be had.
+    let pages = man.lines().filter_map(|line| line.strip_prefix("omne\\-")?.strip_suffix("(1)"));
+    let pages: Vec<String> = pages.map(|page| page.replace('\\', "")).collect();
+    assert!(pages.len() > 20, "{man}");
+    for page in pages {
+        let of = sandbox.omne(&["man", &page]);
+        assert!(of.code == 0 && of.stdout.contains(".SH SYNOPSIS"), "{page}: {of:?}");
+    }
+    assert_eq!(sandbox.omne(&["man", "nothing"]).code, 2);
 }
 
 #[test]

@@ -8,12 +8,17 @@ use crate::{
     fields::{Faults, Fields},
     inputs::{check_value, is_key},
     model::{InputDeclaration, InputKind},
+    source::Source,
     tree::{Kind, Tree},
 };
 
 const INPUT_KEYS: &[&str] = &["type", "required", "default", "description", "pattern", "values"];
 
-pub(super) fn declarations(fields: &Fields<'_>, faults: &mut Faults) -> Vec<InputDeclaration> {
+pub(super) fn declarations(
+    fields: &Fields<'_>,
+    source: &Source,
+    faults: &mut Faults,
+) -> Vec<InputDeclaration> {
     let Some(tree) = fields.get("inputs") else { return Vec::new() };
     let entries = match &tree.kind {
         Kind::Map(entries) => entries,
@@ -43,7 +48,7 @@ pub(super) fn declarations(fields: &Fields<'_>, faults: &mut Faults) -> Vec<Inpu
             faults.add(Code::BadInputKey, key.at, message).with_help("rename one of them");
             continue;
         }
-        if let Some(declared) = declaration(&name, value, faults) {
+        if let Some(declared) = declaration(&name, value, source, faults) {
             taken.insert(name.to_ascii_lowercase(), name);
             declarations.push(declared);
         }
@@ -51,7 +56,7 @@ pub(super) fn declarations(fields: &Fields<'_>, faults: &mut Faults) -> Vec<Inpu
     declarations
 }
 
-fn declaration(key: &str, tree: &Tree<'_>, faults: &mut Faults) -> Option<InputDeclaration> {
+fn declaration(key: &str, tree: &Tree<'_>, source: &Source, faults: &mut Faults) -> Option<InputDeclaration> {
     if matches!(tree.kind, Kind::Null) {
         let kind = InputKind::String { pattern: None };
         return Some(InputDeclaration {
@@ -109,12 +114,18 @@ fn declaration(key: &str, tree: &Tree<'_>, faults: &mut Faults) -> Option<InputD
         _ => InputKind::String { pattern: pattern.map(|pattern| pattern.value.to_owned()) },
     };
     let required = fields.boolean("required", faults).unwrap_or(false);
-    let default = fields.get("default").and_then(|tree| default(key, &kind, tree, faults));
+    let default = fields.get("default").and_then(|tree| default(key, &kind, tree, source, faults));
     let description = fields.text("description", faults).map(|text| text.value.to_owned());
     Some(InputDeclaration { key: key.into(), kind, required, default, description })
 }
 
-fn default(key: &str, kind: &InputKind, tree: &Tree<'_>, faults: &mut Faults) -> Option<Value> {
+fn default(
+    key: &str,
+    kind: &InputKind,
+    tree: &Tree<'_>,
+    source: &Source,
+    faults: &mut Faults,
+) -> Option<Value> {
     let value = match (&tree.kind, kind) {
         // What is written without quotes is still a text where a text is wanted.
         (Kind::Scalar { text, .. }, InputKind::String { .. } | InputKind::Choice(_)) => {
@@ -124,6 +135,10 @@ fn default(key: &str, kind: &InputKind, tree: &Tree<'_>, faults: &mut Faults) ->
     };
     if value.is_null() {
         return None;
+    }
+    if source.is_from_log() && value.is_string() {
+        // It fitted when the run began; what was removed from it since says nothing.
+        return Some(value);
     }
     match check_value(kind, value) {
         Ok(value) => Some(value),
