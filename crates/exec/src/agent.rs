@@ -26,7 +26,7 @@ use smol_str::SmolStr;
 
 use crate::{Emitted, node::verdict::Failure};
 
-pub use ask::{Ask, Funds, GoesOn};
+pub use ask::{Ask, ChangedPrompt, Funds, GoesOn};
 pub(crate) use files::{Ended, Names, TryEnd, write_whole};
 use files::{Lazy, Text, add_line};
 pub(crate) use heard::clip;

@@ -12,7 +12,7 @@ mod outputs;
 mod port;
 mod secrets;
 
-pub use agent::{Ask, Bash, Funds, GoesOn, Recording, RecordingError};
+pub use agent::{Ask, Bash, ChangedPrompt, Funds, GoesOn, Recording, RecordingError};
 pub use gate::{GATE_TIMEOUT, gate_command, gate_path};
 pub use local::{LocalExecutor, Places, tools::ask_back};
 pub use outputs::{OutputsError, parse_outputs};

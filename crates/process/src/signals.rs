@@ -45,10 +45,13 @@ pub fn outlive_file_size_limit() -> io::Result<()> {
     signal_hook::flag::register(consts::SIGXFSZ, Arc::new(AtomicBool::new(false))).map(|_| ())
 }
 
-/// While this lives, Ctrl-C ends this process with 130, and SIGTERM with 143: for what waits for people when no supervisor
-/// takes care of signals any more.
+/// While this lives, Ctrl-C ends this process with 130, and SIGTERM with 143: for what waits when no supervisor takes care of
+/// signals yet, or none does any more. A message is kept for the supervisor that takes care of them next.
 #[derive(Debug)]
-pub struct Interruptible([SigId; 2]);
+pub struct Interruptible {
+    ids: [SigId; 3],
+    message: Arc<AtomicBool>,
+}
 
 impl Interruptible {
     /// From now on.
@@ -60,14 +63,20 @@ impl Interruptible {
             let always = Arc::new(AtomicBool::new(true));
             signal_hook::flag::register_conditional_shutdown(signal, code, always)
         };
-        Ok(Self([ends_with(consts::SIGINT, 130)?, ends_with(consts::SIGTERM, 143)?]))
+        let message = Arc::new(AtomicBool::new(false));
+        let kept = signal_hook::flag::register(consts::SIGUSR1, Arc::clone(&message))?;
+        Ok(Self { ids: [ends_with(consts::SIGINT, 130)?, ends_with(consts::SIGTERM, 143)?, kept], message })
     }
 }
 
 impl Drop for Interruptible {
     fn drop(&mut self) {
-        for id in self.0 {
+        for id in self.ids {
             low_level::unregister(id);
+        }
+        if self.message.load(Ordering::Acquire) {
+            // Without a supervisor it is dropped: what took it stays the signal's handler, and does nothing any more.
+            let _ = low_level::raise(consts::SIGUSR1);
         }
     }
 }

@@ -383,7 +383,9 @@ impl RunState {
             match step.action {
                 PlanAction::Keep => {}
                 PlanAction::Rerun | PlanAction::Run | PlanAction::Continue => {
+                    let keeps_approval = step.action == PlanAction::Continue && record.keeps_approval();
                     if record.phase == NodePhase::Failed
+                        && !keeps_approval
                         && let Some(rare) = &mut record.rare
                     {
                         // It stands at no gate any more: what it used is told, and what people said was said of that.

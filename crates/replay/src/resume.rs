@@ -92,6 +92,8 @@ fn step(
 ) -> (PlanAction, String) {
     let ((_, before, _), (pipe, node, _)) = (was, is);
     let record = state.node(before);
+    // One that would have gone on says what keeps it from that.
+    let was_loop = pipe.node(node).rounds().is_some();
     match record.phase {
         NodePhase::Completed => match changed {
             Some(what) => (PlanAction::Rerun, what),
@@ -101,9 +103,15 @@ fn step(
         NodePhase::Failed => {
             let kind = record.error().map_or(ErrorKind::Crash, |error| error.kind);
             let was_stopped = matches!(kind, ErrorKind::Interrupted | ErrorKind::Cancelled);
+            if changed.is_none() && record.keeps_approval() {
+                return (PlanAction::Continue, answer(record).unwrap_or_default());
+            }
             match goes_on(record, pipe.node(node)).filter(|_| was_stopped && changed.is_none()) {
                 Some(how) => (PlanAction::Continue, format!("its loop was stopped; {how}")),
-                None => (PlanAction::Rerun, format!("it failed ({})", kind.as_str())),
+                None => (
+                    PlanAction::Rerun,
+                    and(format!("it failed ({})", kind.as_str()), was_loop.then_some(changed).flatten()),
+                ),
             }
         }
         NodePhase::Retrying => (PlanAction::Rerun, "it waited for another attempt".into()),
@@ -119,7 +127,7 @@ fn step(
         }
         NodePhase::Running => match goes_on(record, pipe.node(node)).filter(|_| changed.is_none()) {
             Some(how) => (PlanAction::Continue, format!("its loop was cut off; {how}")),
-            None => (PlanAction::Rerun, "it was cut off".into()),
+            None => (PlanAction::Rerun, and("it was cut off".into(), was_loop.then_some(changed).flatten())),
         },
         NodePhase::Waiting => (PlanAction::Continue, "it waits for a decision".into()),
         // It was to go on when something before it that ran again failed.
@@ -157,6 +165,14 @@ fn step(
         }
         NodePhase::Pending if record.attempt > 0 => (PlanAction::Rerun, "it has not run again yet".into()),
         NodePhase::Pending => (PlanAction::Run, "it has not run yet".into()),
+    }
+}
+
+/// Why a node runs again, and why it does not go on.
+fn and(why: String, changed: Option<String>) -> String {
+    match changed {
+        Some(what) => format!("{why}, and {what}"),
+        None => why,
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use omne_dag::{Fired, NodeIx, Scheduler};
 use omne_events::{
-    Digest, Host, NodeError, NodeId, NodeKind, Outputs, RunId, Timestamp, Usage, Workspace, milliseconds,
+    Digest, ErrorKind, Host, NodeError, NodeId, NodeKind, Outputs, RunId, Timestamp, Usage, Workspace,
+    milliseconds,
 };
 use omne_pipe::{Pipe, Values};
 use rustc_hash::FxHashMap;
@@ -180,6 +181,14 @@ impl NodeRecord {
             NodePhase::Pending | NodePhase::Running | NodePhase::Waiting | NodePhase::Blocked
         );
         is_open && self.gate().is_some_and(is_asked)
+    }
+
+    /// Whether people had approved that it runs, and a signal ended it: whoever says yes to something says so once.
+    pub(crate) fn keeps_approval(&self) -> bool {
+        let is_interrupted = self.error().is_some_and(|error| error.kind == ErrorKind::Interrupted);
+        // What stands behind a gate has been done, and is told with its cost.
+        let is_before = |gate: &Gate| gate.gate.starts_with('@') && gate.decision() == Some(true);
+        self.phase == NodePhase::Failed && is_interrupted && self.gate().is_some_and(is_before)
     }
 
     /// Why it failed.

@@ -155,7 +155,7 @@ impl Roster {
             tools: self.tools(node),
             spent_usd: record.usage().and_then(|usage| usage.cost_usd).unwrap_or(0.0),
             goes_on,
-            literal: None,
+            changed: None,
             mask: None,
         }))
     }

@@ -23,7 +23,7 @@ use crate::{
     Anchor, Observer, Outcome, RunDir, RunError, Settings, Volume, WorkspaceError,
     agents::{Programs, Roster},
     anchor,
-    cancel::{forget_request, requested_by},
+    cancel::requested_by,
     decision::take_answers,
     files, remove_run,
     run::Run,
@@ -103,6 +103,8 @@ pub fn begin(
     mut ids: Box<dyn IdGen>,
 ) -> Result<Beginning, RunError> {
     let NewRun { volume, pipe, inputs, workspace, recording, runs } = new;
+    let refused = |error| RunError::System("cannot take care of signals".into(), Some(error));
+    let interruptible = Interruptible::new().map_err(refused)?;
     let (jobs, few_files) = files::room(jobs(options, &pipe), pipe.nodes().len())?;
     let programs = if recording.is_some() { Programs::Played } else { Programs::Needed };
     let roster = Roster::new(&pipe, &volume, options, programs, &|_| true)?;
@@ -160,7 +162,7 @@ pub fn begin(
         hooks,
         secrets,
         recording,
-        interruptible: None,
+        interruptible: Some(interruptible),
         log,
         state: RunState::new(),
         first: started.into(),
@@ -205,7 +207,6 @@ fn execute_recorded(
     for warning in warnings.into_iter().chain(unseen) {
         observer.warn(&warning);
     }
-    forget_request(&run);
     let path = options.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     let shell = find_program("sh", path.as_deref().unwrap_or("/bin:/usr/bin".as_ref()));
     let shell = shell.unwrap_or_else(|| PathBuf::from("/bin/sh"));
@@ -259,8 +260,6 @@ fn execute_recorded(
             format!("{error}{}", cause.trim_end())
         })
     };
-    // What was left for a runner that died is for nobody.
-    answers();
     let going = Run {
         log,
         state,

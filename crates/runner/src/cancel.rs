@@ -43,7 +43,14 @@ pub fn cancel(run: &RunDir, by: &str, clock: &dyn Clock, ids: Box<dyn IdGen>) ->
             let Some(pid) = pid.and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) else {
                 return Err(OpenError::Owned { path, pid }.into());
             };
-            ask(run, by, pid)
+            let cancelled = ask(run, by, pid)?;
+            match OwnedLog::take(run) {
+                // It died before it could.
+                Ok((log, state)) if state.phase() == RunPhase::Running => {
+                    end_here(run, log, state, by, clock, ids)
+                }
+                _ => Ok(cancelled),
+            }
         }
         Err(error) => Err(error),
         Ok((log, state)) => end_here(run, log, state, by, clock, ids),

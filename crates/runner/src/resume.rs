@@ -18,6 +18,8 @@ use crate::{
     Beginning, Options, RunDir, RunError, Volume,
     agents::{Programs, Roster, commands},
     begin::{host, host_name, jobs, make_directories, recorded},
+    cancel::forget_request,
+    decision::take_answers,
     files, secrets, workspace,
 };
 
@@ -110,6 +112,9 @@ pub fn take_up(
     pipe: Option<Arc<Pipe>>,
 ) -> Result<OwnedResumption, RunError> {
     let (log, state) = OwnedLog::take(&run)?;
+    // What was left for a runner that died is for nobody; from here on messages are for this one.
+    forget_request(&run);
+    take_answers(&run);
     Ok(OwnedResumption { resumption: Resumption::new(volume, run, state, from, pipe)?, log })
 }
 

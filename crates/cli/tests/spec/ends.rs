@@ -108,6 +108,27 @@ fn a_signal_ends_a_resume_that_waits_for_what_a_dead_runner_left() {
 }
 
 #[test]
+fn cancel_reaches_a_resume_that_waits_for_what_a_dead_runner_left() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe(
+        "nodes: [{id: n, bash: 'exec 2>/dev/null; trap \"touch asked\" TERM; touch up; until test -e go; do sleep 0.01; done'}]",
+    );
+    let mut child = sandbox.start(&["run", "p"], "up");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let resume = sandbox.start(&["resume", "@last"], "asked");
+    let cancel = sandbox.command(&["cancel", "@last"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    // It has asked once its request is there.
+    let id = sandbox.omne(&["status", "@last", "--json"]).json()["run_id"].as_str().unwrap().to_owned();
+    sandbox.wait_for(&format!(".omne/var/runs/{id}/cancel"));
+    sandbox.file("go", "");
+    assert_eq!(cancel.wait_with_output().unwrap().status.code(), Some(0));
+    assert_eq!(resume.wait_with_output().unwrap().status.code(), Some(1));
+    let reason = sandbox.omne(&["status", "@last", "--json"]).json()["reason"].to_string();
+    assert!(reason.contains("cancelled by tester"), "{reason}");
+}
+
+#[test]
 fn a_signal_ends_a_resume_that_makes_its_worktree_anew() {
     let sandbox = Sandbox::new();
     sandbox.file("f", "").pipe("nodes: [{id: a, bash: exit 1}]");

@@ -27,6 +27,35 @@ pub(crate) fn decisions(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[test]
+fn what_a_hook_puts_around_the_prompt_of_a_loop_is_around_that_of_each_round() {
+    let looping = |prompt: &str, change: &str| {
+        let script = format!(
+            r#"read -r r; p=$(printf %s "$r" | sed 's/.*"prompt":"\([^"]*\)".*/\1/'); echo '{{"action":"modify","delta":{{"prompt":"'"{change}"'"}}}}'"#
+        );
+        let sandbox = hooked("pre_node", &script, "");
+        sandbox
+            .pipe(&format!(
+                "nodes: [{{id: l, loop: {{prompt: '{prompt}', until: DONE, max_iterations: 2}}}}]"
+            ))
+            .agent("l", "init\nsay no\nresult\n---\ninit\nsay DONE\nresult");
+        let run = sandbox.omne(&["run", "p"]);
+        let prompts = sandbox.calls("l").iter().map(|call| call["prompt"].to_string()).collect::<Vec<_>>();
+        (run.code, prompts, sandbox)
+    };
+    let (code, prompts, _) = looping("round {{ iteration }}", "Mind. $p Never push.");
+    assert_eq!(
+        (code, prompts),
+        (0, vec!["\"Mind. round 1 Never push.\"".into(), "\"Mind. round 2 Never push.\"".into()])
+    );
+    let (code, prompts, _) = looping("go", "something else");
+    assert_eq!((code, prompts), (0, vec!["\"something else\"".to_owned(); 2]));
+    let (code, _, sandbox) = looping("round {{ iteration }}", "something else");
+    assert_eq!(code, 1);
+    let message = sandbox.node("l")["error"]["message"].to_string();
+    assert!(message.contains("let it answer at pre_iteration"), "{message}");
+}
+
+#[test]
 fn a_hook_that_allows_is_in_the_log_and_changes_nothing() {
     let sandbox = hooked("pre_node", "cat >> asked", "");
     assert_eq!(sandbox.omne(&["run", "p"]).code, 0);

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use omne_agent::Agent;
-use omne_pipe::{Bindings, Node, Template};
+use omne_pipe::{Bindings, Node, Template, TemplateError};
 use omne_process::Mask;
 use smol_str::SmolStr;
 
@@ -26,10 +26,19 @@ pub struct Ask {
     pub spent_usd: f64,
     /// Where an earlier attempt left off.
     pub goes_on: Option<GoesOn>,
-    /// A prompt that is sent as it is, instead of the template.
-    pub literal: Option<String>,
+    /// What a hook made of the prompt before the node began.
+    pub changed: Option<ChangedPrompt>,
     /// What must not be in a prompt.
     pub mask: Option<Arc<Mask>>,
+}
+
+/// A prompt that was changed.
+#[derive(Debug, Clone)]
+pub struct ChangedPrompt {
+    /// As it was shown: that of the first round.
+    pub shown: String,
+    /// What was made of it.
+    pub now: String,
 }
 
 /// Where a loop goes on.
@@ -53,7 +62,7 @@ impl Ask {
     ///
     /// # Errors
     /// When the template can't be filled in.
-    pub fn render(&self, iteration: Option<u32>) -> Result<String, omne_pipe::TemplateError> {
+    pub fn render(&self, iteration: Option<u32>) -> Result<String, TemplateError> {
         let prompt = self.render_raw(iteration)?;
         Ok(match &self.mask {
             None => prompt,
@@ -61,10 +70,29 @@ impl Ask {
         })
     }
 
-    fn render_raw(&self, iteration: Option<u32>) -> Result<String, omne_pipe::TemplateError> {
-        if let Some(literal) = &self.literal {
-            return Ok(literal.clone());
+    fn render_raw(&self, iteration: Option<u32>) -> Result<String, TemplateError> {
+        let Some(ChangedPrompt { shown, now }) = &self.changed else { return self.as_written(iteration) };
+        let Some(round) = iteration else { return Ok(now.clone()) };
+        let own = self.as_written(iteration)?;
+        // What was put around the first round's is put around each one's.
+        if now.contains(shown.as_str()) {
+            return Ok(now.replacen(shown.as_str(), &own, 1));
         }
+        let own = match &self.mask {
+            None => own,
+            Some(mask) => mask.text(&own).into_owned(),
+        };
+        if own == *shown {
+            return Ok(now.clone());
+        }
+        let message = format!(
+            "a hook on pre_node rewrote the prompt of another round, which can not be done to round {round}: let it \
+             answer at pre_iteration"
+        );
+        Err(TemplateError { message, line: None })
+    }
+
+    fn as_written(&self, iteration: Option<u32>) -> Result<String, TemplateError> {
         let mut bindings = self.bindings.clone();
         if let Some(iteration) = iteration {
             bindings.iteration(iteration);

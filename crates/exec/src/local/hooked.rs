@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Active, LocalExecutor, Stage, held::Step, tools};
 use crate::{
+    ChangedPrompt,
     agent::Start,
     node::verdict::{self, Failure},
     port::{Attempt, BeforeRun, Emitted, EndReason, ExecuteError},
@@ -439,7 +440,13 @@ pub(super) fn change(attempt: &mut Attempt, node: &Node, delta: &Map<String, Val
                     .extend(env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))));
             }
             ("timeout", _) => attempt.timeout = value.as_u64().map(Duration::from_secs),
-            ("prompt", Some(ask)) => ask.literal = value.as_str().map(str::to_owned),
+            ("prompt", Some(ask)) => {
+                let shown = ask.render(ask.first_iteration(node)).unwrap_or_default();
+                let now = value.as_str().unwrap_or_default().to_owned();
+                // Of several hooks each one changes what the one before made of it.
+                let shown = ask.changed.take().map_or(shown, |before| before.shown);
+                ask.changed = Some(ChangedPrompt { shown, now });
+            }
             ("model", Some(ask)) => ask.model = value.as_str().map(Into::into),
             ("allowed_tools", Some(ask)) => {
                 let tools = value.as_array().into_iter().flatten();

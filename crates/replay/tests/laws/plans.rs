@@ -122,6 +122,30 @@ fn an_answer_outlives_the_attempt_that_was_to_go_on_with_it() {
 }
 
 #[test]
+fn who_let_a_node_run_is_not_asked_again_after_a_signal() {
+    let mut story = Story::of("- {id: a, bash: echo a}");
+    let asks = GateWaiting { gate: "@hook".into(), ..asked("a") };
+    let yes = GateDecided { gate: "@hook".into(), ..answered("a", "yes") };
+    story.start("a", 1).say(asks).say(yes).say(failed("a", 1, ErrorKind::Interrupted));
+    story.say(PipeInterrupted { signal: "SIGINT".into(), running: vec![id("a")] });
+    let steps = plan(&story.state, &Request::default()).unwrap();
+    assert_eq!(picture(steps.clone()), "a continue: it was approved by ann\n");
+    story.resume(steps);
+    let gate = story.state.node(story.pipe.find("a").unwrap()).gate();
+    assert_eq!(gate.and_then(omne_replay::Gate::decision), Some(true));
+}
+
+#[test]
+fn a_loop_that_begins_anew_says_what_changed() {
+    let changed = pipe("- {id: a, loop: {prompt: go on, until: DONE, max_iterations: 3}}");
+    let mut story = looping(2);
+    story.say(NodeSpawned { node_id: id("a"), attempt: 1, pid: 7, program: "claude".into() });
+    let request = Request { pipe: Some(&changed), ..Request::default() };
+    let steps = plan(&story.state, &request).unwrap();
+    assert_eq!(picture(steps), "a rerun: it was cut off, and `loop` changed\n");
+}
+
+#[test]
 fn what_was_approved_still_is_when_something_before_it_failed_meanwhile() {
     let mut story =
         Story::of("- {id: a, bash: echo a, always: true}\n- {id: b, depends_on: [a], bash: echo b, gate: g}");
