@@ -111,7 +111,7 @@ fn a_signal_ends_a_resume_that_waits_for_what_a_dead_runner_left() {
 fn cancel_reaches_a_resume_that_waits_for_what_a_dead_runner_left() {
     let sandbox = Sandbox::new();
     sandbox.pipe(
-        "nodes: [{id: n, bash: 'exec 2>/dev/null; trap \"touch asked\" TERM; touch up; until test -e go; do sleep 0.01; done'}]",
+        "nodes: [{id: n, bash: 'exec 2>/dev/null; trap \"touch asked; test $OMNE_ATTEMPT = 1 || exit 1\" TERM; touch up; until test -e go && test $OMNE_ATTEMPT = 1; do sleep 0.01; done'}]",
     );
     let mut child = sandbox.start(&["run", "p"], "up");
     child.kill().unwrap();
