@@ -65,21 +65,11 @@ fn one(story: &Story, pipe: &Pipe, node: NodeIx, attempts: &[&Attempt]) -> (Caus
         NodePhase::Failed => failed(story, id, record, attempts),
         NodePhase::Retrying => vec!["its last attempt failed, and another one was to follow".to_owned()],
         NodePhase::Blocked => {
-            let unwell =
-                |node: NodeIx| matches!(story.state.node(node).phase, NodePhase::Failed | NodePhase::Blocked);
-            let dependencies = pipe.graph().dependencies(node);
-            from = dependencies.iter().copied().filter(|node| unwell(*node)).collect();
-            let mut because = vec![blocked(pipe, node)];
-            if from.is_empty() {
-                let above = pipe.graph().ancestors(node);
-                from = pipe.graph().nodes().filter(|node| above[node.place()] && unwell(*node)).collect();
-                match from.is_empty() {
-                    // One that needs one success can be blocked by skipped ones alone.
-                    true => from = dependencies.to_vec(),
-                    false => because.push("what it depends on had completed before".to_owned()),
-                }
-            }
-            because
+            from = unwell(story, pipe, node);
+            let is_behind =
+                from.first().is_some_and(|first| !pipe.graph().dependencies(node).contains(first));
+            let behind = is_behind.then(|| "what it depends on had completed before".to_owned());
+            [blocked(pipe, node)].into_iter().chain(behind).collect()
         }
         NodePhase::Skipped => {
             let mark =
@@ -181,6 +171,22 @@ fn blocked(pipe: &Pipe, node: NodeIx) -> String {
         TriggerRule::NoneFailed => "it needs none of its dependencies to fail".to_owned(),
         TriggerRule::AllDone => "it needs all of its dependencies to end".to_owned(),
     }
+}
+
+/// What keeps a node from running: of its dependencies, or else of what is before those that had completed already.
+fn unwell(story: &Story, pipe: &Pipe, node: NodeIx) -> Vec<NodeIx> {
+    let is_unwell =
+        |node: &NodeIx| matches!(story.state.node(*node).phase, NodePhase::Failed | NodePhase::Blocked);
+    let dependencies = pipe.graph().dependencies(node);
+    let unwell: Vec<NodeIx> = dependencies.iter().copied().filter(is_unwell).collect();
+    if !unwell.is_empty() {
+        return unwell;
+    }
+    let above = pipe.graph().ancestors(node);
+    let behind: Vec<NodeIx> =
+        pipe.graph().nodes().filter(|node| above[node.place()] && is_unwell(node)).collect();
+    // One that needs one success can be blocked by skipped ones alone.
+    if behind.is_empty() { dependencies.to_vec() } else { behind }
 }
 
 fn pending(story: &Story, waits_for: &[NodeIx]) -> String {

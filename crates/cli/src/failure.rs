@@ -232,8 +232,7 @@ fn advice(error: &RunError) -> Option<String> {
         RunError::Agent(_)
         | RunError::Recording(_)
         | RunError::Interrupted(_)
-        | RunError::Volume(VolumeError::Read { .. })
-        => return None,
+        | RunError::Volume(VolumeError::Read { .. }) => return None,
         RunError::System(..) => "`omne doctor` looks for what keeps runs from running".to_owned(),
     })
 }

@@ -98,7 +98,7 @@ mod tests {
         let all = Placeholders::new("p-1", Some(&workspace), Some(&host));
         for (text, stable) in [
             ("on vm: /w/include", "on <host>: <workspace>/include"),
-            ("vmlinux in /work/w or ./w of xvm", "vmlinux in /work/w or ./w of xvm"),
+            ("vmlinux in /srv/w or ./w of xvm", "vmlinux in /srv/w or ./w of xvm"),
             ("/w", "<workspace>"),
             ("p-1.log, p-12", "<run>.log, p-12"),
         ] {

@@ -95,6 +95,11 @@ impl Beginning {
     }
 }
 
+/// Lets signals end this process until somebody takes care of them.
+pub(crate) fn interruptible() -> Result<Interruptible, RunError> {
+    Interruptible::new().map_err(|error| RunError::System("cannot take care of signals".into(), Some(error)))
+}
+
 /// Makes the directory, the workspace and the log of a new run.
 pub fn begin(
     new: NewRun,
@@ -103,8 +108,7 @@ pub fn begin(
     mut ids: Box<dyn IdGen>,
 ) -> Result<Beginning, RunError> {
     let NewRun { volume, pipe, inputs, workspace, recording, runs } = new;
-    let refused = |error| RunError::System("cannot take care of signals".into(), Some(error));
-    let interruptible = Interruptible::new().map_err(refused)?;
+    let interruptible = interruptible()?;
     let (jobs, few_files) = files::room(jobs(options, &pipe), pipe.nodes().len())?;
     let programs = if recording.is_some() { Programs::Played } else { Programs::Needed };
     let roster = Roster::new(&pipe, &volume, options, programs, &|_| true)?;

@@ -17,7 +17,7 @@ use omne_replay::{
 use crate::{
     Beginning, Options, RunDir, RunError, Volume,
     agents::{Programs, Roster, commands},
-    begin::{host, host_name, jobs, make_directories, recorded},
+    begin::{host, host_name, interruptible, jobs, make_directories, recorded},
     cancel::forget_request,
     decision::take_answers,
     files, secrets, workspace,
@@ -121,8 +121,7 @@ pub fn take_up(
 /// Ends what the dead runner of a run left; how many there were. A signal ends this process meanwhile and as long as what is
 /// returned lives, and whoever comes next ends the rest.
 pub(crate) fn end_left_overs(run: &RunDir, state: &RunState) -> Result<(usize, Interruptible), RunError> {
-    let refused = |error| RunError::System("cannot take care of signals".into(), Some(error));
-    let interruptible = Interruptible::new().map_err(refused)?;
+    let interruptible = interruptible()?;
     Ok((end_marked(&run_mark(&run.id), &processes(state), GRACE), interruptible))
 }
 

@@ -149,8 +149,8 @@ impl Place {
     }
 }
 
-/// Copies a log, line by line; how many events there are, and how it ends. A line from which something is removed carries the digest of
-/// what it was.
+/// Copies a log, line by line; how many events there are, and how it ends. A line from which something is removed carries
+/// the digest of what it was.
 pub(super) fn log(
     path: &Path,
     redactor: &Redactor,

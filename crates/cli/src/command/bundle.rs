@@ -23,7 +23,9 @@ pub(super) fn bundle(args: &args::Bundle, context: &Context) -> Result<ExitCode>
     let run = context.volume()?.resolve(&args.run)?;
     begun(&run)?;
     let bundled = to_file(&args.output, |out| Ok(omne_audit::bundle(&run.id, &run.path, &redactor, out)?))?;
-    torn(bundled.torn_bytes);
+    if bundled.torn_bytes > 0 {
+        anstream::eprintln!("warning: {}", torn(bundled.torn_bytes));
+    }
     if is_stdout(&args.output) {
         return Ok(ExitCode::SUCCESS);
     }

@@ -149,7 +149,7 @@ impl LogSource {
         if let Tail::Torn { bytes, .. } = tail
             && self.life() == Life::Gone
         {
-            torn(bytes);
+            anstream::eprintln!("warning: {}", torn(bytes));
         }
     }
 
@@ -177,11 +177,9 @@ impl LogSource {
     }
 }
 
-/// Tells of a torn end of a log, of so many bytes.
-pub(super) fn torn(bytes: u64) {
-    if bytes > 0 {
-        anstream::eprintln!("warning: the log ends in a torn line of {bytes} bytes, which is passed over");
-    }
+/// What is said of a torn end of a log.
+pub(super) fn torn(bytes: u64) -> String {
+    format!("the log ends in a torn line of {bytes} bytes, which is passed over")
 }
 
 /// Whether a run has a log that can be read.

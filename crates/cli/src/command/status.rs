@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     age,
-    log::{Life, LogSource, shown_state},
+    log::{Life, LogSource, shown_state, torn},
 };
 use crate::{
     args,
@@ -128,8 +128,7 @@ fn list(args: &args::Status, context: &Context) -> Result<Seen> {
                     && Life::of(&run) == Life::Gone
                 {
                     let warning = context.paint_errors().yellow("warning");
-                    let what = format!("the log ends in a torn line of {bytes} bytes, which is passed over");
-                    writeln!(stderr, "{warning}: {}: {what}", run.id)?;
+                    writeln!(stderr, "{warning}: {}: {}", run.id, torn(bytes))?;
                 }
                 folded.state
             }

@@ -20,6 +20,7 @@ mod privacy;
 mod resume;
 mod running;
 mod sandbox;
+mod secret_sources;
 mod secrets;
 mod validate;
 mod views;

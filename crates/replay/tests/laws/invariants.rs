@@ -176,7 +176,7 @@ fn a_node_that_asks_completes_only_when_the_answer_was_yes() {
 /// A run that was parked at a's question and, with that answer or none, resumed.
 fn gone_on(answer: Option<&str>) -> Story {
     let mut story = Story::of("- {id: a, bash: echo a, gate: g}");
-    story.start("a", 1).say(asked("a")).say(PipeParked { waiting: vec![id("a")] });
+    story.park("a");
     if let Some(option) = answer {
         story.say(answered("a", option));
     }

@@ -77,12 +77,7 @@ fn what_people_are_asked_about_is_what_the_node_was_then() {
         picture(plan(&story.state, &Request { pipe: Some(pipe), ..Request::default() }).unwrap())
     };
     let mut story = Story::of(nodes);
-    story
-        .start("a", 1)
-        .complete("a")
-        .start("b", 1)
-        .say(asked("b"))
-        .say(PipeParked { waiting: vec![id("b")] });
+    story.start("a", 1).complete("a").park("b");
     insta::assert_snapshot!(plan_with(&story, &pipe(nodes)), @r"
     a keep: it completed
     b continue: it waits for a decision
@@ -106,7 +101,7 @@ fn what_people_are_asked_about_is_what_the_node_was_then() {
 fn an_answer_outlives_the_attempt_that_was_to_go_on_with_it() {
     for (option, word) in [("yes", "approved"), ("no", "rejected")] {
         let mut story = Story::of("- {id: a, bash: echo a, gate: g}");
-        story.start("a", 1).say(asked("a")).say(PipeParked { waiting: vec![id("a")] });
+        story.park("a");
         story.say(answered("a", option));
         let steps = plan(&story.state, &Request::default()).unwrap();
         story.resume(steps).start("a", 2);
@@ -114,7 +109,7 @@ fn an_answer_outlives_the_attempt_that_was_to_go_on_with_it() {
         assert_eq!(picture(steps), format!("a continue: it was {word} by ann\n"));
     }
     let mut story = Story::of("- {id: a, bash: echo a, gate: g}");
-    story.start("a", 1).say(asked("a")).say(PipeParked { waiting: vec![id("a")] });
+    story.park("a");
     let steps = plan(&story.state, &Request::default()).unwrap();
     story.resume(steps).start("a", 2);
     let steps = plan(&story.state, &Request::default()).unwrap();
@@ -149,12 +144,7 @@ fn a_loop_that_begins_anew_says_what_changed() {
 fn what_was_approved_still_is_when_something_before_it_failed_meanwhile() {
     let mut story =
         Story::of("- {id: a, bash: echo a, always: true}\n- {id: b, depends_on: [a], bash: echo b, gate: g}");
-    story
-        .start("a", 1)
-        .complete("a")
-        .start("b", 1)
-        .say(asked("b"))
-        .say(PipeParked { waiting: vec![id("b")] });
+    story.start("a", 1).complete("a").park("b");
     story.say(answered("b", "yes"));
     let steps = plan(&story.state, &Request::default()).unwrap();
     story.resume(steps).start("a", 2).fail("a", None);

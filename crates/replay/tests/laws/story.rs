@@ -105,6 +105,11 @@ impl Story {
         self.say(NodeFailed { retry_in_ms, ..failed(node, attempt, ErrorKind::Crash) })
     }
 
+    /// The node begins and asks, and the run is parked.
+    pub(crate) fn park(&mut self, node: &str) -> &mut Self {
+        self.start(node, 1).say(asked(node)).say(PipeParked { waiting: vec![id(node)] })
+    }
+
     pub(crate) fn resume(&mut self, plan: Vec<PlanStep>) -> &mut Self {
         let resume = self.state.resumes() + 1;
         self.say(PipeResumed {
